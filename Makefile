@@ -1,0 +1,111 @@
+# Everything this project does from a checkout. `make help` lists it; what it does not list is unsupported.
+
+PORT ?= 8107
+CLOUDS ?= 3
+LIBVIRT_URI ?=
+FUNC_PORT ?= 51234
+CERTMASTER_PORT ?= 51235
+
+# The distribution's own Python, because only that one sees the distribution's libvirt binding.
+PYTHON ?= $(shell test -x /usr/bin/python3 && echo /usr/bin/python3 || command -v python3)
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help setup setup-test run test test-unit test-oldest test-integration check lint types house format \
+        bench clean distclean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  make run takes PORT=8107 CLOUDS=3 FUNC_PORT=51234 CERTMASTER_PORT=51235 (these are the defaults) and"
+	@echo "  LIBVIRT_URI=qemu:///system, with which the first cloud instance shows the machines of a real libvirt"
+
+# ---------------------------------------------------------------------------------------------- set-up
+
+setup: .venv/stamp-project ## system packages (only those missing) and .venv, for running
+
+setup-test: setup .venv/stamp-test ## what the tests use besides: pytest, mypy, ruff, chromium, libvirtd, QEMU
+	@PYTHON='$(PYTHON)' sh tools/packages test
+
+.venv/bin/python:
+	@PYTHON='$(PYTHON)' sh tools/packages run
+	@echo "setup: making .venv from $(PYTHON)"
+	@'$(PYTHON)' -m venv --system-site-packages .venv
+
+# --no-deps: the files pin the whole tree, so nothing may come in that they do not name.
+.venv/stamp-run: requirements.txt requirements-build.txt requirements-libvirt.txt | .venv/bin/python
+	@PYTHON='$(PYTHON)' sh tools/packages run
+	@echo "setup: installing requirements.txt into .venv"
+	@$(PIP) install --no-deps -r requirements.txt -r requirements-build.txt
+	@$(BIN)/python -c 'import libvirt' 2>/dev/null || { \
+	    echo "setup: no libvirt binding from the distribution, building one"; \
+	    $(PIP) install --no-deps --no-build-isolation -r requirements-libvirt.txt; }
+	@touch $@
+
+.venv/stamp-project: setup.py pyproject.toml .venv/stamp-run
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/stamp-test: requirements-dev.txt requirements-test.txt .venv/stamp-project
+	@echo "setup: installing requirements-dev.txt into .venv"
+	@$(PIP) install --no-deps -r requirements-test.txt -r requirements-dev.txt
+	@touch $@
+
+# ------------------------------------------------------------------------------------------------- run
+
+run: export PORT := $(PORT)
+run: export CLOUDS := $(CLOUDS)
+run: export LIBVIRT_URI := $(LIBVIRT_URI)
+run: export FUNC_PORT := $(FUNC_PORT)
+run: export CERTMASTER_PORT := $(CERTMASTER_PORT)
+run: setup ## a whole cloud on this machine, in the foreground until Ctrl-C
+	@exec $(BIN)/python -m demo --with-parent
+
+# ----------------------------------------------------------------------------------------------- tests
+
+test: setup-test check test-oldest ## everything: lint, types, house, unit tests (oldest Python too), integration
+	@$(BIN)/python -m pytest -q -n 2 -m 'not integration'
+	@$(BIN)/python -m pytest -q -m integration
+
+test-unit: setup-test ## the inner loop: unit and house tests but for the slow ones
+	@$(BIN)/python -m pytest -q -n 2 -m 'not integration and not slow'
+
+test-integration: setup-test ## real processes on loopback: certmaster, minions, master, a browser
+	@$(BIN)/python -m pytest -q -m integration
+
+test-oldest: setup-test ## unit tests on the oldest other Python >= 3.9 of this machine
+	@sh tools/test-oldest
+
+check: lint types house ## lint, types and house rules
+
+lint: setup-test ## ruff, its formatter included
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "lint: make format puts the files above right"; exit 1; }
+
+types: setup-test ## mypy, strict
+	@$(BIN)/mypy
+
+house: setup-test ## who may import whom, and how large things may grow
+	@$(BIN)/python -m pytest -q tests/house
+
+format: setup-test ## write the code the way lint wants it
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
+
+# ------------------------------------------------------------------------------------------------ rest
+
+bench: setup-test ## measure beside what people would do without us
+	@benchmarks/refresh
+	@benchmarks/api
+	@benchmarks/create
+
+clean: ## remove what was built and cached (keeps .venv and var)
+	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean ## remove .venv and the state of the demo under var as well
+	@test ! -e var/run.lock || flock -n var/run.lock true || { echo "distclean: make run is running"; exit 1; }
+	@rm -rf .venv .venvs var

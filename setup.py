@@ -1,0 +1,18 @@
+"""Packages and entry points; the rest of the metadata is in pyproject.toml."""
+
+from setuptools import find_packages, setup
+
+setup(
+    packages=find_packages(include=["cloudmasterd*", "func*", "certmaster*"]),
+    package_data={"cloudmasterd.web": ["templates/*", "static/*"]},
+    entry_points={
+        "console_scripts": [
+            "cloudmasterd = cloudmasterd.cli:main",
+            "func = func.overlord.cli:main",
+            "funcd = func.minion.cli:main",
+            "certmaster = certmaster.cli:certmaster",
+            "certmaster-ca = certmaster.cli:certmaster_ca",
+            "certmaster-request = certmaster.cli:certmaster_request",
+        ]
+    },
+)

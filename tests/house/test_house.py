@@ -1,0 +1,208 @@
+"""The house as its rules draw it: who imports whom, where third parties live, sizes, clock and chance."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("cloudmasterd", "func", "certmaster")
+
+RANKS = {
+    "errors": 0, "model": 0, "clock": 0,
+    "config": 1, "placement": 1, "fabric": 1, "store": 1, "cobbler": 1, "inventory": 1,
+    "flavors": 1, "spec": 1, "jsonbody": 1, "cloud_init": 1, "words": 1,
+    "func_fabric": 2, "fleet": 2, "tasks": 2, "machines": 2, "placing": 2, "recipes": 2,
+    "operations": 2, "images": 2, "image_format": 1, "seed": 1, "image_push": 2,
+    "web": 3, "poller": 3,
+    "app": 4, "cli": 4,
+}  # fmt: skip
+
+MAY_IMPORT = {
+    "certmaster": {"certmaster"},
+    "func": {"func", "certmaster"},
+    "cloudmasterd": {"cloudmasterd", "func"},
+}
+
+CONFINED = {
+    "cherrypy": ["cloudmasterd/app.py", "cloudmasterd/poller.py", "cloudmasterd/web/"],
+    "cheroot": ["cloudmasterd/app.py", "cloudmasterd/web/"],
+    "mako": ["cloudmasterd/web/templating.py"],
+    "sqlobject": ["cloudmasterd/store/"],
+    "libvirt": ["func/minion/libvirt_connection.py"],
+    "cryptography": ["certmaster/ca.py"],
+    "pycdlib": ["cloudmasterd/seed.py"],
+}
+
+CLOCK_CALLS = {"time.time", "datetime.now", "datetime.utcnow", "uuid.uuid4", "uuid.uuid1"}
+CLOCK_FILES = {"cloudmasterd/clock.py"}
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 40
+MAX_PUBLIC_METHODS = 15
+MAX_BROAD_HANDLERS = 3
+
+# What stands above an aim, each with its reason. An entry that is no longer needed fails the test.
+ALLOWED: dict[str, str] = {}
+
+
+def sources() -> list[Path]:
+    return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)}: relative import; write the whole name"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+
+
+def dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_a_package_imports_only_those_it_may_know(path: Path) -> None:
+    package = name_of(path).split("/")[0]
+    for imported in imports_of(path):
+        top = imported.split(".")[0]
+        if top in PACKAGES:
+            assert top in MAY_IMPORT[package], f"{name_of(path)} imports {imported}"
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in sources() if name_of(p).startswith("cloudmasterd/")], ids=name_of
+)
+def test_imports_point_down(path: Path) -> None:
+    here = Path(name_of(path)).parts[1].removesuffix(".py")
+    if here == "__init__":
+        return
+    assert here in RANKS, f"{name_of(path)}: give the new module a rank here and in docs/architecture.md"
+    for imported in imports_of(path):
+        parts = imported.split(".")
+        if parts[0] == "func":
+            assert here == "func_fabric", f"{name_of(path)} imports {imported}: only func_fabric may"
+        if parts[0] != "cloudmasterd" or len(parts) < 2 or parts[1] == here or parts[1] == "__version__":
+            continue
+        assert RANKS[parts[1]] < RANKS[here] or (RANKS[parts[1]] == RANKS[here] and here != parts[1]), (
+            f"{name_of(path)} (rank {RANKS[here]}) imports {imported} (rank {RANKS[parts[1]]})"
+        )
+    if here in ("fleet", "tasks"):
+        assert not any(i.startswith("cloudmasterd.func_fabric") for i in imports_of(path))
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_third_parties_stay_in_their_rooms(path: Path) -> None:
+    for imported in imports_of(path):
+        rooms = CONFINED.get(imported.split(".")[0])
+        if rooms is not None and imported.split(".")[0] not in PACKAGES:
+            assert any(name_of(path).startswith(room) for room in rooms), (
+                f"{name_of(path)} imports {imported}"
+            )
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_subprocess_is_in_one_module_of_a_package(package: str) -> None:
+    users = [
+        name_of(p)
+        for p in sources()
+        if name_of(p).startswith(package + "/")
+        and any(i.split(".")[0] == "subprocess" for i in imports_of(p))
+    ]
+    assert len(users) <= 1, users
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in sources() if name_of(p).startswith("cloudmasterd/")], ids=name_of
+)
+def test_time_and_chance_come_from_the_clock(path: Path) -> None:
+    if name_of(path) in CLOCK_FILES:
+        return
+    for imported in imports_of(path):
+        assert imported.split(".")[0] != "random", f"{name_of(path)} imports random: take a Clock"
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Call):
+            name = dotted(node.func)
+            assert not any(name == c or name.endswith("." + c) for c in CLOCK_CALLS), (
+                f"{name_of(path)}:{node.lineno} calls {name}: take a Clock"
+            )
+
+
+def oversizes() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path in sources():
+        text = path.read_text(encoding="utf-8")
+        lines = text.count("\n")
+        if lines > MAX_FILE_LINES:
+            found[name_of(path)] = f"{lines} lines"
+        for node in ast.walk(tree_of(path)):
+            where = f"{name_of(path)}:{getattr(node, 'name', '')}"
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > MAX_FUNCTION_LINES:
+                    found[where] = f"{length} lines"
+            elif isinstance(node, ast.ClassDef):
+                public = [
+                    n for n in node.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")
+                ]
+                if len(public) > MAX_PUBLIC_METHODS:
+                    found[where] = f"{len(public)} public methods"
+    return found
+
+
+def test_nothing_outgrows_its_room_without_a_reason() -> None:
+    found = oversizes()
+    assert {k: v for k, v in found.items() if k not in ALLOWED} == {}
+    assert [k for k in ALLOWED if k not in found] == [], "no longer needed: remove from ALLOWED"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_broad_handlers_are_few(package: str) -> None:
+    broad = []
+    for path in sources():
+        if not name_of(path).startswith(package + "/"):
+            continue
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ExceptHandler):
+                kinds = (
+                    []
+                    if node.type is None
+                    else [dotted(n) for n in ast.walk(node.type) if isinstance(n, ast.expr)]
+                )
+                if node.type is None or {"Exception", "BaseException"} & set(kinds):
+                    broad.append(f"{name_of(path)}:{node.lineno}")
+    assert len(broad) <= MAX_BROAD_HANDLERS, broad
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_every_file_says_its_duty(path: Path) -> None:
+    assert ast.get_docstring(tree_of(path)), f"{name_of(path)}: no docstring"
+
+
+def test_tests_are_no_package() -> None:
+    # tests/func/__init__.py would shadow the shipped package
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+def test_patches_are_rare() -> None:
+    tests = list((ROOT / "tests").rglob("test_*.py"))
+    patches = sum(p.read_text(encoding="utf-8").count("mock" + ".patch") for p in tests)
+    count = sum(p.read_text(encoding="utf-8").count("def test_") for p in tests)
+    assert patches * 100 <= 5 * max(count, 100)
