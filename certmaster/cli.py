@@ -1,0 +1,178 @@
+"""The commands certmaster, certmaster-ca and certmaster-request."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Optional
+
+from certmaster import __version__, config
+from certmaster.authority import Authority
+from certmaster.errors import CertmasterError
+from certmaster.names import find_minion_name
+from certmaster.request import obtain_certificate, unsigned
+from certmaster.server import CertmasterServer
+
+log = logging.getLogger("certmaster")
+
+Arguments = Optional[Sequence[str]]
+
+
+def certmaster(argv: Arguments = None) -> int:
+    """The daemon, in the foreground until SIGTERM or SIGINT; 0 then, 1 where it cannot work."""
+    parser = _parser("certmaster", "Sign the certificates of a Func network, in the foreground.")
+    return _run(_serve, parser.parse_args(argv))
+
+
+def certmaster_ca(argv: Arguments = None) -> int:
+    """Look at, sign and remove certificates; 0, or 1 where a name is unknown or a file cannot be used."""
+    parser = _parser("certmaster-ca", "Look at, sign and remove the certificates of this certmaster.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("-l", "--list", action="store_true", help="names that wait for a signature")
+    what.add_argument("-s", "--sign", nargs="+", metavar="NAME", help="sign what waits under these names")
+    what.add_argument("-c", "--clean", nargs="+", metavar="GLOB", help="remove requests and certificates")
+    what.add_argument("--list-signed", nargs="*", metavar="GLOB", help="names of signed certificates")
+    what.add_argument("--list-cert-hash", nargs="*", metavar="GLOB", help="CN-HASH as minion-acl.d wants it")
+    parser.add_argument("--long", action="store_true", help="with --list-signed: show the days left, too")
+    return _run(_manage, parser.parse_args(argv))
+
+
+def certmaster_request(argv: Arguments = None) -> int:
+    """Get this machine's certificate; 0 once it is there, 1 where it is not."""
+    parser = _parser("certmaster-request", "Get this machine's certificate from the certmaster.")
+    parser.add_argument("--name", default="", help="what this machine is called (default: found out)")
+    parser.add_argument("--once", action="store_true", help="ask once instead of until it is signed")
+    return _run(_request, parser.parse_args(argv))
+
+
+def _parser(name: str, description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=name, description=description)
+    parser.add_argument("--root", type=Path, metavar="DIR", help="directory below which all paths lie")
+    parser.add_argument("--version", action="version", version=f"{name} {__version__}")
+    return parser
+
+
+def _run(command: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
+    logging.basicConfig(
+        stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    arguments.root = config.root() if arguments.root is None else arguments.root.absolute()
+    try:
+        status = command(arguments)
+        sys.stdout.flush()
+        return status
+    except CertmasterError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; keep the interpreter from flushing into the closed pipe.
+        sys.stdout = None
+        return 1
+
+
+@contextmanager
+def _terminated_by(act: Callable[[], object]) -> Iterator[None]:
+    """Let SIGTERM do that and no more until the end of the block."""
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: act())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _authority(settings: config.CertmasterConfig) -> Authority:
+    return Authority(settings, socket.gethostname(), _now)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    settings = config.load_certmaster_config(arguments.root)
+    logging.getLogger().setLevel(settings.log_level)
+    authority = _authority(settings)
+    with _terminated_by(lambda: sys.exit(0)):
+        authority.prepare()
+    server = CertmasterServer(authority, settings.listen_addr, settings.listen_port)
+
+    def ready(addr: str, port: int) -> None:
+        signing = "signs every request" if settings.autosign else "requests wait for certmaster-ca"
+        log.info("certmaster is ready: http://%s:%d/ (%s)", addr, port, signing)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await server.run(stop, ready)
+
+    asyncio.run(main())
+    log.info("certmaster ends")
+    return 0
+
+
+def _manage(arguments: argparse.Namespace) -> int:
+    authority = _authority(config.load_certmaster_config(arguments.root))
+    logging.getLogger().setLevel(logging.WARNING)  # what it did, it prints
+    if arguments.list:
+        return _show(authority.list_waiting())
+    if arguments.list_cert_hash is not None:
+        return _show(authority.list_hashes(arguments.list_cert_hash))
+    if arguments.list_signed is not None:
+        signed = authority.list_signed(arguments.list_signed)
+        if not arguments.long:
+            return _show([one.name for one in signed])
+        width = max((len(one.name) for one in signed), default=0)
+        return _show([f"{one.name:<{width}}  {_days_left(one.expires_at, _now())}" for one in signed])
+    if arguments.sign is not None:
+        return _each(arguments.sign, lambda name: f"{name} signed: {authority.sign(name)}")
+    return _each(arguments.clean, lambda glob: "\n".join(f"removed {p}" for p in authority.clean(glob)))
+
+
+def _each(names: Sequence[str], act: Callable[[str], str]) -> int:
+    """Do it for every name, those after a failure included; 1 where one failed."""
+    status = 0
+    for name in names:
+        try:
+            print(act(name))
+        except CertmasterError as exc:
+            print(f"error: {exc}", file=sys.stderr)
+            status = 1
+    return status
+
+
+def _show(lines: Sequence[str]) -> int:
+    for line in lines:
+        print(line)
+    return 0
+
+
+def _days_left(end: datetime, now: datetime) -> str:
+    days = (end - now).days
+    return f"{days} days left" if end > now else f"expired {-days} days ago"
+
+
+def _request(arguments: argparse.Namespace) -> int:
+    settings = config.load_minion_config(arguments.root)
+    logging.getLogger().setLevel(settings.log_level)
+    name = find_minion_name(arguments.name, settings.certmaster, settings.certmaster_port)
+    stopped = threading.Event()
+    with _terminated_by(stopped.set):
+        found = obtain_certificate(settings, name, once=arguments.once, stop=stopped.is_set)
+    if found is not None:
+        print(f"{name}: {found.cert_file}")
+        return 0
+    if not stopped.is_set():
+        print(unsigned(settings, name), file=sys.stderr)
+    return 1

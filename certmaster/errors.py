@@ -1,0 +1,55 @@
+"""What can go wrong around certificates, named by what the receiver can do about it.
+
+CertmasterError
+ |- ConfigError      a configuration file cannot be used: file, line, key and what would be right
+ |- BadRequest       a certificate request that is not to be signed: make another
+ |- BadCertificate   bytes that are no usable certificate or key
+ |- KeyConflict      the name is held by another key: clean it first, or leave it
+ |- UnknownName      nothing waits or is signed under that name
+ |- FileError        a file of certificates cannot be read or written
+ |- ListenError      the address to listen on cannot be had
+ `- NoCertificate    the certmaster did not give a certificate that can be used
+     `- Unreachable      it did not answer at all
+"""
+
+from __future__ import annotations
+
+
+class CertmasterError(Exception):
+    """Root of every error of this package; its text is fit to show to a user."""
+
+
+class ConfigError(CertmasterError):
+    """A configuration file cannot be used; the text names file, key, value and what would be right."""
+
+
+class BadRequest(CertmasterError):
+    """A certificate request that is not to be signed; the text says why."""
+
+
+class BadCertificate(CertmasterError):
+    """Bytes that are no usable certificate or key, or a pair that does not belong together."""
+
+
+class KeyConflict(CertmasterError):
+    """The name is held by another key; the text says how it is freed."""
+
+
+class UnknownName(CertmasterError):
+    """Nothing waits or is signed under that name; the text names the nearest."""
+
+
+class FileError(CertmasterError):
+    """A file of keys or certificates cannot be read or written, or does not hold what it should."""
+
+
+class ListenError(CertmasterError):
+    """The address to listen on cannot be had."""
+
+
+class NoCertificate(CertmasterError):
+    """The certmaster did not give a certificate that can be used."""
+
+
+class Unreachable(NoCertificate):
+    """The certmaster did not answer; the text says where it was looked for."""

@@ -1,0 +1,205 @@
+"""Get a certificate for this machine from its certmaster."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import time
+import xmlrpc.client
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Optional
+from xml.parsers import expat
+
+from certmaster import ca
+from certmaster.certdir import PUBLIC, SECRET, MinionFiles, locked, minion_files, read_file, write_file
+from certmaster.config import MinionConfig
+from certmaster.errors import BadCertificate, BadRequest, FileError, NoCertificate, Unreachable
+from certmaster.names import check_host_name
+from certmaster.rpc import BROKEN
+
+log = logging.getLogger(__name__)
+
+CALL_TIMEOUT_S = 20.0
+_STOP_CHECK_S = 0.1
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """The files that prove who this machine is, and whom it trusts."""
+
+    cert_file: Path
+    key_file: Path
+    ca_file: Path
+
+
+def obtain_certificate(
+    config: MinionConfig,
+    name: str,
+    *,
+    wait_s: float = 10.0,
+    once: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    timeout_s: float = CALL_TIMEOUT_S,
+    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+) -> Optional[Certificates]:
+    """The certificate files of `name`, asked for every `wait_s` seconds until the certmaster signs.
+
+    Returns at once, without a call, when cert_dir holds a matching set that has not expired; None where
+    `stop` got true. With `once` it asks but once: None where it is not signed yet, NoCertificate raised
+    where that fails. Without it a failure is logged whenever its reason changes. Raises FileError, and
+    BadRequest for a bad name, in either case.
+    """
+    name = check_host_name(name)
+    files = minion_files(config.cert_dir, name)
+    if _is_complete(files, now()):
+        return _certificates(files)
+    with locked(config.cert_dir):
+        csr_pem = _key_and_request(files, name)
+    said = ""
+    while not stop():
+        try:
+            if _ask_and_accept(config, files, name, csr_pem, timeout_s):
+                return _certificates(files)
+            reason = unsigned(config, name)
+        except NoCertificate as exc:
+            if once:
+                raise
+            reason = str(exc)
+        if once:
+            break
+        if reason != said:
+            log.warning("%s; asking again every %g s", reason, wait_s)
+            said = reason
+        _pause(wait_s, stop)
+    return None
+
+
+def unsigned(config: MinionConfig, name: str) -> str:
+    """What to say while the certmaster answers without a certificate."""
+    return (
+        f"the certmaster at {config.certmaster} port {config.certmaster_port} has not signed {name} yet: "
+        f"`certmaster-ca --sign {name}` does it there; its log says where it refuses to"
+    )
+
+
+def _ask_and_accept(
+    config: MinionConfig, files: MinionFiles, name: str, csr_pem: bytes, timeout_s: float
+) -> bool:
+    answer = _ask(config, csr_pem, timeout_s)
+    if answer is None:
+        return False
+    _accept(files, name, *answer)
+    log.info("certificate of %s received from %s port %d", name, config.certmaster, config.certmaster_port)
+    return True
+
+
+def _pause(wait_s: float, stop: Callable[[], bool]) -> None:
+    end = time.monotonic() + wait_s
+    while not stop() and time.monotonic() < end:
+        time.sleep(min(_STOP_CHECK_S, max(0.0, end - time.monotonic())))
+
+
+def _certificates(files: MinionFiles) -> Certificates:
+    return Certificates(files.cert_file, files.key_file, files.ca_file)
+
+
+def _is_complete(files: MinionFiles, now: datetime) -> bool:
+    cert_pem, key_pem, ca_pem = (read_file(f) for f in (files.cert_file, files.key_file, files.ca_file))
+    if cert_pem is None or key_pem is None or ca_pem is None:
+        return False
+    try:
+        if ca.key_matches(cert_pem, key_pem) and ca.is_issued_by(cert_pem, ca_pem):
+            end = ca.expires_at(cert_pem)
+            if end <= now:
+                log.warning("%s ended on %s: asking for a new one", files.cert_file, end.date())
+            return end > now
+    except BadCertificate as exc:
+        log.warning("%s, %s, %s: %s", files.cert_file, files.key_file, files.ca_file, exc)
+        return False
+    log.warning("%s, its key and %s do not belong together: asking again", files.cert_file, files.ca_file)
+    return False
+
+
+def _key_and_request(files: MinionFiles, name: str) -> bytes:
+    """The request to send; the key is made where there is none."""
+    key_pem = read_file(files.key_file)
+    if key_pem is None:
+        key_pem = ca.new_key()
+        write_file(files.key_file, key_pem, SECRET)
+    try:
+        csr_pem = ca.make_request(key_pem, name)
+        ca.read_request(csr_pem)
+    except (BadCertificate, BadRequest) as exc:
+        raise FileError(f"{files.key_file}: {exc}: restore it, or remove it to begin with a new key") from exc
+    if read_file(files.csr_file) != csr_pem:
+        write_file(files.csr_file, csr_pem, PUBLIC)
+    return csr_pem
+
+
+class _Transport(xmlrpc.client.Transport):
+    """xmlrpc.client's HTTP with a deadline on every read and write."""
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__()
+        self._timeout_s = timeout_s
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        """The connection to `host`, not opened yet."""
+        connection = super().make_connection(host)
+        connection.timeout = self._timeout_s
+        return connection
+
+
+def _ask(config: MinionConfig, csr_pem: bytes, timeout_s: float) -> Optional[tuple[bytes, bytes]]:
+    """Certificate and authority as the certmaster sends them, None while unsigned. Raises NoCertificate."""
+    host = f"[{config.certmaster}]" if ":" in config.certmaster else config.certmaster
+    where = f"the certmaster at {config.certmaster} port {config.certmaster_port}"
+    url = f"http://{host}:{config.certmaster_port}/RPC2"
+    try:
+        with xmlrpc.client.ServerProxy(url, transport=_Transport(timeout_s)) as proxy:
+            answer = proxy.wait_for_cert(csr_pem.decode())
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise Unreachable(f"{where} cannot be reached: {reason} (set in certmaster's minion.conf)") from exc
+    except xmlrpc.client.Fault as exc:
+        raise NoCertificate(f"{where} answers: {exc.faultString}") from exc
+    except (xmlrpc.client.Error, http.client.HTTPException, expat.ExpatError, *BROKEN) as exc:
+        raise Unreachable(f"{where} does not answer as a certmaster does: {exc}") from exc
+    if isinstance(answer, (list, tuple)) and len(answer) == 3 and isinstance(answer[0], bool):
+        signed, cert, authority = answer
+        if not signed:
+            return None
+        if isinstance(cert, str) and isinstance(authority, str):
+            return cert.encode(), authority.encode()
+    raise Unreachable(f"{where} does not answer as a certmaster does: {str(answer)[:80]!r}")
+
+
+def _accept(files: MinionFiles, name: str, cert_pem: bytes, ca_pem: bytes) -> None:
+    """Write what came once it proved good; raises NoCertificate where it is not."""
+    try:
+        if not ca.key_matches(cert_pem, read_file(files.key_file) or b""):
+            raise NoCertificate(
+                f"the certmaster sent a certificate for another key than {files.key_file}: "
+                f"`certmaster-ca --clean {name}` there frees the name"
+            )
+        if ca.common_name(cert_pem).lower() != name.lower():
+            raise NoCertificate(
+                f"the certmaster sent a certificate of {ca.common_name(cert_pem)!r}, not {name!r}"
+            )
+        if not ca.is_issued_by(cert_pem, ca_pem):
+            raise NoCertificate("the certmaster sent a certificate that its own authority did not sign")
+        known = read_file(files.ca_file)
+        if known is not None and ca.fingerprint(known) != ca.fingerprint(ca_pem):
+            raise NoCertificate(
+                f"the certmaster's authority {ca.fingerprint(ca_pem)} is not the one in {files.ca_file}: "
+                f"remove that file only if the certmaster was really set up anew"
+            )
+    except BadCertificate as exc:
+        raise NoCertificate(f"the certmaster's answer, or a file in {files.ca_file.parent}: {exc}") from exc
+    if known is None:
+        log.info("trusting the authority %s from now on", ca.fingerprint(ca_pem))
+        write_file(files.ca_file, ca_pem, PUBLIC)
+    write_file(files.cert_file, cert_pem, PUBLIC)
