@@ -1,0 +1,1 @@
+"""The called side of Func."""

@@ -1,0 +1,154 @@
+"""The command funcd: obtain a certificate, serve until TERM or INT."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+from certmaster import __version__  # one distribution, one version
+from certmaster import config as certmaster_config
+from certmaster.certdir import minion_files
+from certmaster.errors import CertmasterError
+from certmaster.names import find_minion_name
+from certmaster.request import Certificates, obtain_certificate
+from func import tls
+from func.config import MinionConfig, load_minion_config
+from func.errors import ConfigError, FuncError
+from func.minion import registry
+from func.minion.acl import Acl, certificates_of
+from func.minion.audit import Audit
+from func.minion.dispatch import Dispatcher
+from func.minion.server import MinionServer
+
+log = logging.getLogger("funcd")
+
+
+class _Stop:
+    """TERM and INT, as something to ask and to wait for."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        # An Event set in a handler can meet its own lock, held by the very thread the handler runs in.
+        signal.set_wakeup_fd(self._writer.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def __call__(self) -> bool:
+        return self._asked
+
+    def wait(self) -> None:
+        while not self._asked:
+            self._reader.recv(16)
+
+    def _ask(self, *_: Any) -> None:
+        self._asked = True
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run funcd in the foreground; 0 when it was told to end, 1 with one line of text when it cannot work."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(
+        stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    root = certmaster_config.root() if arguments.root is None else arguments.root.absolute()
+    try:
+        config = load_minion_config(root)
+        if arguments.list_modules:
+            return _list_modules(config)
+        if arguments.info:
+            return _info(config)
+        return _serve(config)
+    except (FuncError, CertmasterError) as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="funcd", description="A Func minion, in the foreground.")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="directory below which all paths lie")
+    parser.add_argument("--version", action="version", version=f"funcd {__version__}")
+    parser.add_argument("--list-modules", action="store_true", help="show the modules this minion loads")
+    parser.add_argument("--info", action="store_true", help="show the name, files and address it would use")
+    return parser
+
+
+def _list_modules(config: MinionConfig) -> int:
+    print("loaded modules:")
+    for name in registry.names(config.module_list):
+        print(f"\t{name}")
+    return 0
+
+
+def _info(config: MinionConfig) -> int:
+    name = _name(config)
+    files = _files(config, name)
+    print(f"minion_name: {name}")
+    print(f"address: {config.listen_addr or '*'} port {config.listen_port}")
+    for what, path in (("key", files.key_file), ("certificate", files.cert_file), ("ca", files.ca_file)):
+        print(f"{what}: {path}{'' if path.exists() else ' (not there yet)'}")
+    print(f"acls: {config.acl_dir}")
+    print(f"modules: {', '.join(registry.names(config.module_list))}")
+    return 0
+
+
+def _serve(config: MinionConfig) -> int:
+    logging.getLogger().setLevel(config.log_level)
+    stop = _Stop()
+    name = _name(config)
+    files = _certificates(config, name, stop)
+    if files is None:
+        return 0
+    context = tls.server_context(files.cert_file, files.key_file, files.ca_file)
+    trusted = certificates_of(files.ca_file.read_text(encoding="latin-1"))
+    acl = Acl(config.acl_dir, trusted, config.certmaster_overrides_acls)
+    methods = registry.load(config.root, config.module_list)
+    audit = Audit(config.method_log_dir)
+    try:
+        dispatcher = Dispatcher(methods, acl, audit)
+        server = MinionServer(config.listen_addr, config.listen_port, context, dispatcher)
+        threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
+        address, port = server.server_address
+        log.info("funcd is ready: %s at %s port %d", name, address, port)
+        stop.wait()
+        server.shutdown()
+    finally:
+        methods.close()
+        audit.close()
+    log.info("funcd ends")
+    return 0
+
+
+def _name(config: MinionConfig) -> str:
+    settings = certmaster_config.load_minion_config(config.root)
+    return find_minion_name(
+        config.minion_name, settings.certmaster, settings.certmaster_port, config.listen_addr
+    )
+
+
+def _files(config: MinionConfig, name: str) -> Certificates:
+    """The files of minion.conf, and where it names none those the certmaster's client keeps."""
+    kept = minion_files(certmaster_config.load_minion_config(config.root).cert_dir, name)
+    return Certificates(
+        config.cert_file or kept.cert_file, config.key_file or kept.key_file, config.ca_file or kept.ca_file
+    )
+
+
+def _certificates(config: MinionConfig, name: str, stop: _Stop) -> Optional[Certificates]:
+    """None when it was told to end before the certmaster had signed."""
+    if config.use_certmaster:
+        settings = certmaster_config.load_minion_config(config.root)
+        if obtain_certificate(settings, name, stop=stop) is None:
+            return None
+    files = _files(config, name)
+    if not files.ca_file.exists():
+        raise ConfigError(f"{files.ca_file}: not there; set use_certmaster = yes, or ca_file in minion.conf")
+    return files
