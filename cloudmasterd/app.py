@@ -1,0 +1,191 @@
+"""Build the cloud master out of its parts, run it, and take it down in reverse order."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import queue
+import socket
+from contextlib import ExitStack
+
+import cherrypy
+
+from cloudmasterd.clock import Clock, SystemClock
+from cloudmasterd.config import Config
+from cloudmasterd.errors import StartError
+from cloudmasterd.fleet import Fleet
+from cloudmasterd.func_fabric import FuncFabric, open_func
+from cloudmasterd.image_push import ImagePush
+from cloudmasterd.images import Images
+from cloudmasterd.machines import Machines
+from cloudmasterd.model import MemoryPolicy
+from cloudmasterd.operations import Operations, ResourceCache
+from cloudmasterd.placement import stale_limit_s
+from cloudmasterd.placing import Rules
+from cloudmasterd.poller import Poller
+from cloudmasterd.recipes import Tools, build_recipes
+from cloudmasterd.store import Store
+from cloudmasterd.tasks import TaskRunner
+from cloudmasterd.web.server import mount
+from cloudmasterd.web.site import Site
+
+log = logging.getLogger(__name__)
+
+# put() of this queue, unlike set() of an Event, may be called from a signal handler.
+StopQueue = queue.SimpleQueue
+
+
+class App:
+    """One cloud master. Opening it locks its database; raises StoreError, ConfigError or StartError."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self.config = config
+        with ExitStack() as stack:
+            self.store = Store(config.database, _policy(config), clock=clock)
+            stack.callback(self.store.close)
+            check_port(config.listen_addr, config.listen_port)
+            self.fabric: FuncFabric = open_func(config.func_root, config.minion_timeout_s)
+            stack.callback(self.fabric.close)
+            self.fleet = Fleet(self.store, self.fabric, clock, timeout_s=config.minion_timeout_s)
+            stack.callback(self.fleet.close)
+            resources = ResourceCache(Operations(self.fabric), clock)
+            images = Images(self.store, config.image_dir, clock)
+            images.tidy()
+            self.runner = self._new_runner(resources, images, clock)
+            stack.callback(self.runner.stop)
+            self.poller = Poller(
+                cherrypy.engine,
+                self.fleet,
+                clock,
+                interval_s=config.poll_interval_s,
+                breaker_max_s=config.breaker_max_interval_s,
+            )
+            self.site = Site(
+                store=self.store,
+                fleet=self.fleet,
+                clock=clock,
+                name=config.name,
+                refresh_s=config.poll_interval_s,
+                problems=self._problems,
+                machines=Machines(self.store, self.runner, resources, clock, _rules(config), images),
+                images=images,
+                flavors=config.flavors,
+            )
+            self._closing = stack.pop_all()
+
+    def close(self) -> None:
+        """Drop what is still under way and release the database; a second call does nothing."""
+        self._closing.close()
+
+    def _new_runner(self, resources: ResourceCache, images: Images, clock: Clock) -> TaskRunner:
+        operations = Operations(self.fabric)
+        push = ImagePush(operations, images, clock)
+        tools = Tools(self.store, self.fleet, operations, resources, self.config.shutdown_timeout_s, push)
+        return TaskRunner(
+            self.store,
+            build_recipes(tools),
+            clock,
+            per_cloud=self.config.tasks_per_cloud,
+            patience_s=self.config.task_patience_s,
+        )
+
+    def _problems(self) -> list[str]:
+        return [*self.poller.problems(), *self.runner.problems()]
+
+
+def build(config: Config, clock: Clock = SystemClock()) -> App:  # noqa: B008  it has no state
+    """Put the parts together; nothing runs yet and no port is taken."""
+    return App(config, clock)
+
+
+def run(app: App, stop: StopQueue[str]) -> str:
+    """Serve until something is put into `stop`, and return that; closes the app. Raises StartError.
+
+    The HTTP server's own death puts "server" there.
+    """
+    try:
+        mount(app.site, app.config.listen_addr, app.config.listen_port)
+        return _serve(app, stop)
+    finally:
+        app.close()
+
+
+def _serve(app: App, stop: StopQueue[str]) -> str:
+    engine, server = cherrypy.engine, cherrypy.server
+    # CherryPy tells of each step of its own start and stop, between our lines.
+    cherrypy.log.error_log.setLevel(logging.WARNING)
+    # Started by hand: when the engine itself fails to start a server it ends the process on the spot.
+    server.unsubscribe()
+
+    def server_died() -> None:
+        stop.put("server")
+
+    app.poller.subscribe()
+    engine.subscribe("exit", server_died)
+    try:
+        app.runner.start()
+        engine.start()
+        try:
+            server.start()
+        except OSError as exc:
+            raise StartError(_port_text(app.config.listen_addr, app.config.listen_port, exc)) from exc
+        log.info("cloudmasterd is ready: %s", url(app.config.listen_addr, app.config.listen_port))
+        reason = stop.get()
+        log.info("cloudmasterd stops (%s)", reason)
+        return reason
+    finally:
+        engine.unsubscribe("exit", server_died)
+        server.stop()
+        engine.exit()
+        app.poller.unsubscribe()
+
+
+def url(listen_addr: str, listen_port: int) -> str:
+    """Where the pages are, for a browser on this machine or one that can reach the address."""
+    host = f"[{listen_addr}]" if ":" in listen_addr else listen_addr
+    return f"http://{host}:{listen_port}/"
+
+
+def check_port(listen_addr: str, listen_port: int) -> None:
+    """See whether the address can be listened on; raises StartError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            listen_addr, listen_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except OSError as exc:
+        raise StartError(_port_text(listen_addr, listen_port, exc)) from exc
+
+
+def _port_text(listen_addr: str, listen_port: int, exc: OSError) -> str:
+    hints = {
+        errno.EADDRINUSE: f"a process listens there already; `ss -ltnp 'sport = :{listen_port}'` names it."
+        " End it, or give another listen_port",
+        errno.EADDRNOTAVAIL: "this machine has no such address; `ip address` lists those it has. Give one of"
+        " them as listen_addr",
+        errno.EACCES: "ports below 1024 are for root; give a listen_port of 1024 or more",
+    }
+    hint = hints.get(exc.errno or 0, "give another listen_addr or listen_port")
+    if isinstance(exc, socket.gaierror):
+        hint = "the name is not known here; give an IP address as listen_addr"
+    return f"cannot listen on {listen_addr} port {listen_port}: {exc.strerror or exc}: {hint}"
+
+
+def _policy(config: Config) -> MemoryPolicy:
+    return MemoryPolicy(
+        reserve_min_mb=config.reserve_memory_min_mb,
+        reserve_percent=config.reserve_memory_percent,
+        overhead_mb=config.machine_overhead_mb,
+    )
+
+
+def _rules(config: Config) -> Rules:
+    return Rules(
+        config.placement_policy,
+        config.machine_overhead_mb,
+        config.flavors,
+        stale_limit_s(config.poll_interval_s),
+    )

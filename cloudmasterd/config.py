@@ -1,0 +1,357 @@
+"""The settings of cloudmasterd: one table that reads the file, checks it and writes its documentation."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from cloudmasterd.errors import ConfigError
+from cloudmasterd.flavors import DEFAULT_FLAVORS, Flavor, format_flavors, parse_flavors
+from cloudmasterd.placement import Policy
+
+DEFAULT_FILE = "/etc/cloudmasterd/cloudmasterd.conf"
+SECTION = "main"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class _WrongError(Exception):
+    """A value does not fit its setting; the text is what would be right."""
+
+
+Parse = Callable[[str], Any]
+
+
+def _whole_number(low: int, high: int) -> Parse:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,12}", text) or not low <= int(text) <= high:
+            raise _WrongError(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _one_of(*words: str) -> Parse:
+    def parse(text: str) -> str:
+        if text.upper() not in words:
+            raise _WrongError(f"one of {', '.join(words)}")
+        return text.upper()
+
+    return parse
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as exc:
+        if not re.fullmatch(r"[A-Za-z]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?", text):
+            raise _WrongError("an IP address such as 127.0.0.1, 0.0.0.0 or ::1, or a host name") from exc
+        return text
+
+
+def _absolute_path(text: str) -> Path:
+    if not text.startswith("/") or "\0" in text:
+        raise _WrongError("an absolute path, beginning with /")
+    return Path(text)
+
+
+def _policy(text: str) -> Policy:
+    try:
+        return Policy(text.lower())
+    except ValueError as exc:
+        raise _WrongError(f"one of {', '.join(policy.value for policy in Policy)}") from exc
+
+
+def _flavors(text: str) -> tuple[Flavor, ...]:
+    try:
+        return parse_flavors(text)
+    except ValueError as exc:
+        raise _WrongError(str(exc)) from exc
+
+
+def _title(text: str) -> str:
+    if len(text) > 100 or not text.isprintable():
+        raise _WrongError("at most 100 printable characters")
+    return text
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its key, its default, what it is for, and how its text becomes a value."""
+
+    key: str
+    default: Any
+    help: str
+    parse: Parse
+    shown_default: str = ""  # for a default that is worked out when the file is read
+    show: Callable[[Any], str] = str  # the way back: the text that gives a value
+
+
+SETTINGS = (
+    Setting(
+        "listen_addr",
+        "127.0.0.1",
+        "Address the pages and the REST interface listen on. There is no login yet: whoever reaches this"
+        " address can use them.",
+        _address,
+    ),
+    Setting("listen_port", 8107, "TCP port they listen on.", _whole_number(1, 65535)),
+    Setting(
+        "database",
+        Path("/var/lib/cloudmasterd/cloudmasterd.db"),
+        "The SQLite file; it is made when it is not there. Only one cloudmasterd can have it open.",
+        _absolute_path,
+    ),
+    Setting(
+        "image_dir",
+        Path("/var/lib/cloudmasterd/images"),
+        "Where the data of images is kept; it is made when it is not there, for its owner alone.",
+        _absolute_path,
+    ),
+    Setting(
+        "name",
+        "",
+        "What the pages call this cloud.",
+        _title,
+        shown_default="the host name of the cloud master",
+    ),
+    Setting(
+        "func_root",
+        Path("/"),
+        "The directory below which the files of Func and certmaster lie, e.g. etc/func/overlord.conf.",
+        _absolute_path,
+    ),
+    Setting(
+        "poll_interval_s",
+        15,
+        "Seconds between two looks at a cloud instance, give or take 10 %.",
+        _whole_number(1, 3600),
+    ),
+    Setting(
+        "minion_timeout_s",
+        10,
+        "Seconds a cloud instance may take for one answer before it counts as unreachable.",
+        _whole_number(1, 300),
+    ),
+    Setting(
+        "breaker_max_interval_s",
+        300,
+        "A cloud instance that fails three times in a row is asked less and less often, at last once in"
+        " this many seconds. At least poll_interval_s.",
+        _whole_number(1, 86400),
+    ),
+    Setting(
+        "reserve_memory_min_mb",
+        1024,
+        "MB of each cloud instance's memory that no machine instance gets, at least.",
+        _whole_number(0, 1 << 30),
+    ),
+    Setting(
+        "reserve_memory_percent",
+        5,
+        "The same in percent of its memory; the larger of the two counts.",
+        _whole_number(0, 100),
+    ),
+    Setting(
+        "machine_overhead_mb",
+        128,
+        "MB counted for each active machine instance on top of its own memory.",
+        _whole_number(0, 1 << 20),
+    ),
+    Setting(
+        "placement_policy",
+        Policy.MOST_FREE_MEMORY,
+        "Which of the cloud instances that can take a new machine instance gets it: most-free-memory, pack"
+        " (the fullest) or spread (the one with the fewest active).",
+        _policy,
+        show=lambda policy: str(policy.value),
+    ),
+    Setting(
+        "flavors",
+        DEFAULT_FLAVORS,
+        "Named sizes, NAME=MEMORY_MB:VCPUS:DISK_GB joined with commas, all in one line.",
+        _flavors,
+        show=format_flavors,
+    ),
+    Setting(
+        "tasks_per_cloud",
+        4,
+        "Tasks that may be under way at once on one cloud instance; more wait in line.",
+        _whole_number(1, 64),
+    ),
+    Setting(
+        "task_patience_s",
+        600,
+        "Seconds a task keeps trying while its cloud instance does not answer, before it fails.",
+        _whole_number(10, 86400),
+    ),
+    Setting(
+        "shutdown_timeout_s",
+        120,
+        "Seconds a machine instance may take to shut down when it is asked to. Then the task fails and"
+        " offers to power it off; nothing is powered off unasked.",
+        _whole_number(5, 3600),
+    ),
+    Setting("log_level", "INFO", f"The least that is logged: {', '.join(LOG_LEVELS)}.", _one_of(*LOG_LEVELS)),
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The effective settings; SETTINGS says what each means."""
+
+    listen_addr: str
+    listen_port: int
+    database: Path
+    image_dir: Path
+    name: str
+    func_root: Path
+    poll_interval_s: int
+    minion_timeout_s: int
+    breaker_max_interval_s: int
+    reserve_memory_min_mb: int
+    reserve_memory_percent: int
+    machine_overhead_mb: int
+    placement_policy: Policy
+    flavors: tuple[Flavor, ...]
+    tasks_per_cloud: int
+    task_patience_s: int
+    shutdown_timeout_s: int
+    log_level: str
+
+
+def load_config(path: Optional[Path] = None, root: Path = Path("/")) -> Config:
+    """Read the settings; raises ConfigError.
+
+    A `path` that is named must be there; without one the default file below `root` is read where it is
+    there. The paths among the settings, defaults included, are put below `root`.
+    """
+    file = path if path is not None else _below(root, Path(DEFAULT_FILE))
+    text = _read(file, must_exist=path is not None)
+    values: dict[str, Any] = {setting.key: setting.default for setting in SETTINGS}
+    values.update(_parse(text, file))
+    for key, value in values.items():
+        if isinstance(value, Path):
+            values[key] = _below(root, value)
+    values["name"] = values["name"] or socket.gethostname()
+    if values["breaker_max_interval_s"] < values["poll_interval_s"]:
+        raise ConfigError(
+            f"{file}: breaker_max_interval_s = {values['breaker_max_interval_s']} is less than"
+            f" poll_interval_s = {values['poll_interval_s']}: give it at least that value"
+        )
+    return Config(**values)
+
+
+def _below(root: Path, path: Path) -> Path:
+    return root / path.relative_to("/")
+
+
+def _read(file: Path, *, must_exist: bool) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as exc:
+        if not must_exist:
+            return ""
+        raise ConfigError(f"{file}: there is no such file; name one that is there with --config") from exc
+    except OSError as exc:
+        raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{file} is not text in UTF-8: byte {exc.start + 1} is wrong") from exc
+
+
+def _parse(text: str, file: Path) -> Mapping[str, Any]:
+    by_key = {setting.key: setting for setting in SETTINGS}
+    values: dict[str, Any] = {}
+    lines: dict[str, int] = {}
+    in_section = False
+    for number, raw in enumerate(text.split("\n"), start=1):
+        line = re.split(r"\s;", raw, maxsplit=1)[0].strip()  # as Func's files: " ;" begins a comment
+        where = f"{file}:{number}"
+        if not line or line[0] in "#;":
+            continue
+        if line.startswith("["):
+            _check_section(line, where)
+            in_section = True
+            continue
+        key, equals, value = (part.strip() for part in line.partition("="))
+        if not equals:
+            raise ConfigError(f"{where}: {_quote(line)} has no '=': write key = value")
+        if not in_section:
+            raise ConfigError(f"{where}: {key} stands above any section: write [{SECTION}] before it")
+        if key not in by_key:
+            raise ConfigError(f"{where}: unknown key {_quote(key)}{_nearest(key, by_key)}")
+        if key in lines:
+            raise ConfigError(f"{where}: {key} is set already, in line {lines[key]}: keep one of the two")
+        lines[key] = number
+        values[key] = _value(by_key[key], value, where)
+    return values
+
+
+def _check_section(line: str, where: str) -> None:
+    if line != f"[{SECTION}]":
+        raise ConfigError(f"{where}: unknown section {_quote(line)}: every setting stands in [{SECTION}]")
+
+
+def _value(setting: Setting, text: str, where: str) -> Any:
+    try:
+        return setting.parse(text)
+    except _WrongError as exc:
+        raise ConfigError(f"{where}: {setting.key} = {_quote(text)} is not right: give {exc}") from exc
+
+
+def _nearest(key: str, known: Mapping[str, Setting]) -> str:
+    close = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.5)
+    if close:
+        return f": did you mean {close[0]}?"
+    return f": the keys are {', '.join(known)}"
+
+
+def _quote(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def shown_settings(config: Config) -> str:
+    """The effective settings as a file that would give them."""
+    lines = [f"{setting.key} = {setting.show(getattr(config, setting.key))}" for setting in SETTINGS]
+    return "\n".join([f"[{SECTION}]", *lines]) + "\n"
+
+
+def documentation() -> str:
+    """The text of docs/configuration.md."""
+    rows = []
+    for setting in SETTINGS:
+        default = setting.shown_default or f"`{setting.show(setting.default)}`"
+        rows.append(f"| `{setting.key}` | {default} | {setting.help} |")
+    return _DOCUMENTATION.format(file=DEFAULT_FILE, section=SECTION, rows="\n".join(rows))
+
+
+_DOCUMENTATION = """\
+# Configuration
+
+<!-- Generated from SETTINGS: `cloudmasterd --list-settings > docs/configuration.md` -->
+
+`cloudmasterd` reads `{file}`, or the file named with `--config`. Without that file every setting has its
+default. The file has one section:
+
+```ini
+[{section}]
+# a line that begins with # or ; is a comment, and so is what follows a blank and a ;
+listen_port = 8107
+```
+
+A key that is unknown, set twice or has a value that does not fit stops the start with the file, the line and
+what would be right. `cloudmasterd --check-config` reads the file, prints the effective settings and ends.
+With `--root DIR` the default file and every path among the settings lie below `DIR`; `CERTMASTER_ROOT` in the
+environment is the same, as for the commands of certmaster and Func.
+
+| key | default | meaning |
+|---|---|---|
+{rows}
+
+The files of Func and certmaster below `func_root` keep their historic names and keys; see `wire.md`.
+"""

@@ -1,0 +1,141 @@
+"""Talk to cloud instances over Func, and say in the cloud master's words what goes wrong there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from cloudmasterd.errors import CloudRefused, CloudUnreachable, ConfigError, FabricError, RemoteFault
+from cloudmasterd.fabric import Answer, Call
+from func import errors as func_errors
+from func.config import load_certmaster_config, load_overlord_config
+from func.overlord.fanout import Fanout, Result
+
+_CHECK = "check that {cloud} is up, that funcd runs there and that this machine can reach its port"
+_DENIED = "AccessToMethodDenied"
+
+Translate = Callable[[Any, str, str], FabricError]
+
+
+def _timed_out(exc: func_errors.MinionTimeout, cloud: str, method: str) -> FabricError:
+    return CloudUnreachable(f"{cloud} did not answer {method} in time: {exc}; {_CHECK.format(cloud=cloud)}")
+
+
+def _unreachable(exc: func_errors.MinionUnreachable, cloud: str, method: str) -> FabricError:
+    return CloudUnreachable(f"{cloud} cannot be asked: {exc}; {_CHECK.format(cloud=cloud)}")
+
+
+def _not_trusted(exc: func_errors.PeerRefused, cloud: str, method: str) -> FabricError:
+    return CloudRefused(
+        f"{cloud} and this cloud master do not trust each other: {exc}; check that both certificates are"
+        " from the same certmaster and still good, and that both clocks are right"
+    )
+
+
+def _fault(exc: func_errors.XMLRPCFault, cloud: str, method: str) -> FabricError:
+    if _DENIED in exc.text:
+        return CloudRefused(
+            f"{cloud} does not allow this cloud master to call {method}: allow it in"
+            f" /etc/func/minion-acl.d/*.acl on {cloud}"
+        )
+    return RemoteFault("XMLRPCFault", f"{cloud} refused to run {method}: {exc.text}")
+
+
+def _failed(exc: func_errors.RemoteFault, cloud: str, method: str) -> FabricError:
+    text = f"{method} failed on {cloud}: {exc.text or 'no reason given'}; the log of funcd there says more"
+    return RemoteFault(exc.short_kind, text, exc.traceback, reason=exc.text)
+
+
+def _no_minion(exc: func_errors.CallError, cloud: str, method: str) -> FabricError:
+    return RemoteFault(
+        "BadReply",
+        f"{cloud} answered {method}, but not as a minion does: {exc}; see what listens on its port",
+    )
+
+
+def _not_able(exc: func_errors.FuncError, cloud: str, method: str) -> FabricError:
+    return CloudUnreachable(f"this cloud master cannot call {method} on {cloud}: {exc}")
+
+
+# The first class that fits counts, so the special ones stand above the general ones.
+TRANSLATIONS: tuple[tuple[type[func_errors.FuncError], Translate], ...] = (
+    (func_errors.MinionTimeout, _timed_out),
+    (func_errors.MinionUnreachable, _unreachable),
+    (func_errors.PeerRefused, _not_trusted),
+    (func_errors.XMLRPCFault, _fault),
+    (func_errors.RemoteFault, _failed),
+    (func_errors.CallError, _no_minion),
+    (func_errors.FuncError, _not_able),  # our own certificate, an argument without a form on the wire
+)
+
+
+def translate(exc: func_errors.FuncError, cloud: str, method: str) -> FabricError:
+    """What Func says of a call, as an error of this package; the original is its cause."""
+    error = next(translation for kind, translation in TRANSLATIONS if isinstance(exc, kind))(
+        exc, cloud, method
+    )
+    error.__cause__ = exc
+    return error
+
+
+class FuncFabric:
+    """The Fabric whose cloud instances are Func's minions; thread-safe."""
+
+    def __init__(self, fanout: Fanout, timeout_s: float) -> None:
+        self._fanout = fanout
+        self._timeout_s = timeout_s
+
+    def list_clouds(self) -> list[str]:
+        """Names of all minions with a certificate, sorted; raises FabricError where they cannot be listed."""
+        try:
+            return self._fanout.minions()
+        except func_errors.FuncError as exc:
+            raise FabricError(f"the cloud instances cannot be listed: {exc}") from exc
+
+    def certificate_expires_at(self, cloud: str) -> Optional[datetime]:
+        """When the certificate signed for a cloud instance ends; None where it is not known."""
+        return self._fanout.certificate_expires_at(cloud)
+
+    def call(self, cloud: str, method: str, *args: Any, timeout_s: Optional[float] = None) -> Any:
+        """Call one cloud instance and return its value; raises FabricError."""
+        try:
+            return self._fanout.call(cloud, method, *args, timeout_s=timeout_s or self._timeout_s)
+        except func_errors.FuncError as exc:
+            raise translate(exc, cloud, method) from exc
+
+    def ask_all(
+        self, calls: Mapping[str, Call], timeout_s: Optional[float] = None
+    ) -> Iterator[Sequence[Answer]]:
+        """Call many cloud instances at once; yields groups of answers, each cloud instance once."""
+        asked = {cloud: (call.method, call.args) for cloud, call in calls.items()}
+        try:
+            groups = self._fanout.ask(asked, timeout_s=timeout_s or self._timeout_s)
+        except func_errors.FuncError as exc:
+            yield [Answer(cloud, error=translate(exc, cloud, call.method)) for cloud, call in calls.items()]
+            return
+        for group in groups:
+            yield [_answer(result, calls[result.minion].method) for result in group]
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._fanout.close()
+
+
+def _answer(result: Result, method: str) -> Answer:
+    if result.error is not None:
+        return Answer(result.minion, error=translate(result.error, result.minion, method))
+    return Answer(result.minion, result.value)
+
+
+def open_func(root: Path, timeout_s: float) -> FuncFabric:
+    """The fabric of the certmaster and the overlord whose files lie below `root`; raises ConfigError.
+
+    A certmaster that has no certificate yet is no error here: calls fail until it has one.
+    """
+    try:
+        fanout = Fanout(load_overlord_config(root), load_certmaster_config(root))
+    except func_errors.ConfigError as exc:
+        raise ConfigError(str(exc)) from exc
+    return FuncFabric(fanout, timeout_s)

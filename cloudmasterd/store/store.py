@@ -1,0 +1,196 @@
+"""The public face of the database: takes and gives dataclasses, never rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Optional
+
+from cloudmasterd.clock import Clock, SystemClock
+from cloudmasterd.model import (
+    CloudInstance,
+    CloudState,
+    Inventory,
+    MachineInstance,
+    MachineState,
+    MemoryPolicy,
+)
+from cloudmasterd.store import owned, reading, writing
+from cloudmasterd.store.connection import OneConnection, Readers, translated
+from cloudmasterd.store.events import EventStore, latest_event, skip_ids
+from cloudmasterd.store.images import ImageStore
+from cloudmasterd.store.lock import DatabaseLock
+from cloudmasterd.store.migrate import migrate
+from cloudmasterd.store.opening import open_database, real_path
+from cloudmasterd.store.tasks import TaskStore
+from cloudmasterd.store.writer import Unit, Writer
+
+# A power cut can take the last commits along, and with them the numbers they used up. After a stop that was
+# not clean numbering goes on far beyond them, so that no number ever means two things.
+_SKIP = 1_000_000
+
+
+class Store:
+    """The database of one cloud master; every method may be called from any thread.
+
+    Opening creates or migrates it. Raises StoreLocked when another cloud master has it, StoreTooNew when a
+    newer one wrote it, StoreError when it cannot be used; every method raises StoreError when it stops being
+    usable. Changes are numbered: revisions are the number of a row's latest change.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        policy: MemoryPolicy = MemoryPolicy(),  # noqa: B008  frozen
+        *,
+        clock: Optional[Clock] = None,
+        keep_tasks_days: int = 30,
+    ) -> None:
+        self._path = real_path(path)
+        self._policy = policy
+        self._clock = clock or SystemClock()
+        with ExitStack() as stack:
+            lock = DatabaseLock(Path(f"{self._path}.lock"))
+            stack.callback(lock.release)
+            with translated(self._path, "open"):
+                connection: OneConnection = stack.enter_context(open_database(self._path))
+                migrate(connection.raw, self._path)
+                self._writer = Writer(connection, self._path)
+            self._readers = Readers(self._path)
+            stack.callback(self._readers.close)
+            if lock.unclean:
+                self._writer.skip(_SKIP)
+                self._writer.run(_take_up_numbers, doing="open", durable=True)
+                lock.unclean = False
+            self._writer.run(lambda unit: writing.adopt_policy(unit, policy), doing="open", durable=True)
+            self._writer.run(_take_up_events, doing="open")
+            self._closing = stack.pop_all()
+        self.tasks = TaskStore(self._writer, self._readers, policy, self._clock, keep_tasks_days)
+        self.events = EventStore(self._writer, self._readers)
+        self.images = ImageStore(self._writer, self._readers)
+
+    def close(self) -> None:
+        """Close the database and let another process have it; a second call does nothing."""
+        with self._writer.closed():
+            self._closing.close()
+
+    @property
+    def change_count(self) -> int:
+        """The number of the latest committed change of a fact; never goes back, not even after a restart."""
+        return self._writer.changes
+
+    @property
+    def write_count(self) -> int:
+        """How often this process committed anything, `observed_at` included."""
+        return self._writer.writes
+
+    def get_cloud(self, name: str) -> CloudInstance:
+        """The cloud instance of that name; NotFound."""
+        with self._readers.borrow() as connection:
+            return reading.get_cloud(connection, name, self._policy)
+
+    def list_clouds(
+        self, *, states: Iterable[CloudState] = (), after: Optional[str] = None, limit: Optional[int] = None
+    ) -> list[CloudInstance]:
+        """Cloud instances by name: those in one of `states` (any when empty), behind the name `after`."""
+        with self._readers.borrow() as connection:
+            return reading.list_clouds(connection, self._policy, states, after, limit)
+
+    def get_machine(self, name_or_uuid: str) -> MachineInstance:
+        """The machine instance of that uuid or name; NotFound, Conflict when several carry the name."""
+        with self._readers.borrow() as connection:
+            return reading.get_machine(connection, name_or_uuid)
+
+    def list_machines(
+        self,
+        *,
+        clouds: Sequence[str] = (),
+        states: Iterable[MachineState] = (),
+        after: Optional[tuple[str, str]] = None,
+        limit: Optional[int] = None,
+    ) -> list[MachineInstance]:
+        """Machine instances by (name, uuid): those on one of `clouds` and in one of `states` (any when
+        empty), behind the pair `after`."""
+        with self._readers.borrow() as connection:
+            return reading.list_machines(connection, clouds, states, after, limit)
+
+    def list_cursors(self) -> dict[str, Optional[str]]:
+        """What to send each cloud instance to hear only what changed; None where it has to say everything."""
+        with self._readers.borrow() as connection:
+            return reading.list_cursors(connection)
+
+    def names_to_uuids(self, cloud: str) -> dict[str, str]:
+        """The machine instances a cloud instance reports; empty for one that is not known."""
+        with self._readers.borrow() as connection:
+            return reading.names_to_uuids(connection, cloud)
+
+    def sync_clouds(self, expiries: Mapping[str, Optional[datetime]]) -> None:
+        """Take over which cloud instances have a certificate and when each ends; removes none."""
+        if expiries:
+            self._writer.run(lambda unit: writing.sync_clouds(unit, expiries))
+
+    def reconcile(self, inventories: Mapping[str, Inventory], at: datetime) -> None:
+        """Take over what cloud instances answered at the time `at`, all or nothing; they are up then.
+
+        One that is not known yet becomes so. What is not as it was becomes an event, but for the first
+        answer of a cloud instance.
+        """
+        if inventories:
+            self._writer.run(lambda unit: writing.reconcile(unit, inventories, at), always=True)
+
+    def mark_unreachable(self, errors: Mapping[str, str], at: datetime) -> None:
+        """Note that cloud instances did not answer at the time `at`, and why; their figures stay."""
+        if errors:
+            self._writer.run(lambda unit: writing.mark_unreachable(unit, errors, at))
+
+    def change_cloud(
+        self,
+        name: str,
+        *,
+        maintenance: Optional[bool] = None,
+        maintenance_reason: Optional[str] = None,
+        reserve_mb: Optional[int] = None,
+        tags: Optional[Mapping[str, str]] = None,
+        notes: Optional[str] = None,
+        revision: Optional[int] = None,
+    ) -> CloudInstance:
+        """Change what people say of a cloud instance; None: as it was, RESERVE_BY_POLICY: no override.
+
+        Raises NotFound, StaleVersion when it is not at `revision` any more, Invalid for a reason without
+        maintenance.
+        """
+        wish = owned.CloudWish(maintenance, maintenance_reason, reserve_mb, tags, notes)
+        at = self._clock.now()
+        return self._writer.run(
+            lambda unit: owned.change_cloud(unit, name, wish, revision, at, self._policy), durable=True
+        )
+
+    def change_machine(
+        self,
+        uuid: str,
+        *,
+        tags: Optional[Mapping[str, str]] = None,
+        notes: Optional[str] = None,
+        managed: Optional[bool] = None,
+        image: Optional[str] = None,
+        groups: Optional[Sequence[str]] = None,
+        revision: Optional[int] = None,
+    ) -> MachineInstance:
+        """Change what belongs to a machine instance wherever it lives; None: as it was.
+
+        One that no cloud instance reports yet can be written about while an unfinished task works on it.
+        Raises NotFound, StaleVersion when it is not at `revision` any more.
+        """
+        wish = owned.MachineWish(tags, notes, managed, image, groups)
+        return self._writer.run(lambda unit: owned.change_machine(unit, uuid, wish, revision), durable=True)
+
+
+def _take_up_numbers(unit: Unit) -> None:
+    skip_ids(unit)
+    unit.changed = True
+
+
+def _take_up_events(unit: Unit) -> None:
+    unit.latest_event = latest_event(unit)

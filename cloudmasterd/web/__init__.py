@@ -1,0 +1,1 @@
+"""The REST interface and the browser view; both read the store and nothing else."""

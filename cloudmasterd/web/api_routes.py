@@ -1,0 +1,81 @@
+"""The URLs for programs: method, path, what answers it, its query parameters and what it answers with."""
+
+from __future__ import annotations
+
+from cloudmasterd.web.api import changes as changes_api
+from cloudmasterd.web.api import clouds as clouds_api
+from cloudmasterd.web.api import events as events_api
+from cloudmasterd.web.api import images as images_api
+from cloudmasterd.web.api import machines as machines_api
+from cloudmasterd.web.api import tasks as tasks_api
+from cloudmasterd.web.api.changes import Changes
+from cloudmasterd.web.api.clouds import Clouds
+from cloudmasterd.web.api.document import Document
+from cloudmasterd.web.api.events import Events
+from cloudmasterd.web.api.health import Health
+from cloudmasterd.web.api.images import Images
+from cloudmasterd.web.api.machines import Machines
+from cloudmasterd.web.api.room import Room
+from cloudmasterd.web.api.tasks import Tasks
+from cloudmasterd.web.body import Body
+from cloudmasterd.web.router import Route
+from cloudmasterd.web.site import Site
+from cloudmasterd.web.waiting import Waits
+
+IMAGES = "/api/v1/images"
+MACHINES = "/api/v1/machines"
+MACHINE = "/api/v1/machines/{machine}"
+
+
+def api_table(site: Site, clouds: Clouds, waits: Waits) -> tuple[Route, ...]:
+    """The REST interface, and what probes ask for."""
+    machines, health, api = Machines(site), Health(site), Document()
+    tasks, events, room = Tasks(site, waits), Events(site, waits), Room(site)
+    list_clouds, list_machines = clouds_api.LIST_PARAMS, machines_api.LIST_PARAMS
+    return (
+        Route("GET", "/api/v1/clouds", clouds.list, list_clouds, kept=True),
+        Route("GET", "/api/v1/clouds/{cloud}", clouds.get, kept=True),
+        Route("PATCH", "/api/v1/clouds/{cloud}", clouds.change, body=Body.JSON),
+        Route("POST", "/api/v1/clouds/{cloud}/refresh", clouds.refresh),
+        Route("GET", MACHINES, machines.list, list_machines, kept=True),
+        Route("GET", MACHINE, machines.get, kept=True),
+        *_changes(Changes(site, waits)),
+        *_images(Images(site)),
+        Route("GET", "/api/v1/tasks", tasks.list, tasks_api.LIST_PARAMS),
+        Route("GET", "/api/v1/tasks/{task}", tasks.get),
+        Route("POST", "/api/v1/tasks/{task}/cancel", tasks.cancel, body=Body.EMPTY),
+        Route("GET", "/api/v1/events", events.list, events_api.LIST_PARAMS),
+        Route("GET", "/api/v1/flavors", room.flavors),
+        Route("GET", "/api/v1/capacity", room.capacity),
+        Route("POST", "/api/v1/placements", room.place, body=Body.JSON),
+        Route("GET", "/api/v1/openapi.json", api.get),
+        Route("GET", "/healthz", health.live, media=None),
+        Route("GET", "/readyz", health.ready, media=None),
+    )
+
+
+def _images(images: Images) -> tuple[Route, ...]:
+    return (
+        Route("GET", IMAGES, images.list, images_api.LIST_PARAMS),
+        Route("POST", IMAGES, images.create, body=Body.JSON),
+        Route("GET", IMAGES + "/{image}", images.get),
+        Route("DELETE", IMAGES + "/{image}", images.delete, body=Body.EMPTY),
+        Route("PUT", IMAGES + "/{image}/data", images.receive, images_api.DATA_PARAMS, body=Body.BYTES),
+    )
+
+
+def _changes(changes: Changes) -> tuple[Route, ...]:
+    deleting, acting = changes_api.DELETE_PARAMS, (changes_api.FORCE,)
+    return (
+        Route("POST", MACHINES, changes.create, body=Body.JSON),
+        Route("PATCH", MACHINE, changes.change, body=Body.JSON),
+        Route("DELETE", MACHINE, changes.delete, deleting, body=Body.EMPTY),
+        Route("POST", MACHINE + "/adopt", changes.adopt, body=Body.EMPTY),
+        Route("POST", MACHINE + "/start", changes.act("start"), acting, body=Body.EMPTY),
+        Route("POST", MACHINE + "/shutdown", changes.act("shutdown"), acting, body=Body.EMPTY),
+        Route("POST", MACHINE + "/poweroff", changes.act("poweroff"), acting, body=Body.EMPTY),
+        Route("POST", MACHINE + "/reboot", changes.act("reboot"), acting, body=Body.EMPTY),
+        Route("POST", MACHINE + "/reset", changes.act("reset"), acting, body=Body.EMPTY),
+        Route("POST", MACHINE + "/pause", changes.act("pause"), acting, body=Body.EMPTY),
+        Route("POST", MACHINE + "/resume", changes.act("resume"), acting, body=Body.EMPTY),
+    )

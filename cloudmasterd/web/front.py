@@ -1,0 +1,130 @@
+"""The way of a request: cache, route, checks, resource, and every error turned into a response."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Callable, Optional
+
+from cloudmasterd.errors import CloudError, RemoteFault
+from cloudmasterd.web import paths
+from cloudmasterd.web.assets import Assets
+from cloudmasterd.web.body import Body, read_body
+from cloudmasterd.web.cache import ReplyCache
+from cloudmasterd.web.exchange import HTML, JSON, NO_STORE, PROBLEM, Asked, Reply, matches, not_modified
+from cloudmasterd.web.negotiate import prefers_html, quality
+from cloudmasterd.web.pages.failure import FailurePage
+from cloudmasterd.web.problems import CrossSite, NotAcceptable, Problem, problem_of
+from cloudmasterd.web.router import Route, Router
+from cloudmasterd.web.routes import table
+from cloudmasterd.web.site import Site
+from cloudmasterd.web.templating import Templates
+from cloudmasterd.web.validate import read_query
+from cloudmasterd.web.waiting import Waits
+
+log = logging.getLogger(__name__)
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A request as the server hands it over: the target still encoded, the body not yet read."""
+
+    method: str
+    target: str
+    accept: Optional[str] = None
+    if_none_match: Optional[str] = None
+    fetch_site: Optional[str] = None  # Sec-Fetch-Site: what a browser says of where the request comes from
+    headers: Mapping[str, str] = field(default_factory=dict)
+    read: Callable[[], bytes] = bytes  # the whole body; raises LengthRequired
+    request_id: str = ""
+    client: str = ""
+
+
+class Front:
+    """Answers every request; nothing but a bug makes it raise."""
+
+    def __init__(self, site: Site, waits: Waits) -> None:
+        assets = Assets()
+        templates = Templates(site, assets.url)
+        self.site = site
+        self.routes = table(site, templates, assets, waits)
+        self._router = Router(self.routes)
+        self._failures = FailurePage(templates)
+        self._cache = ReplyCache()
+
+    def answer(self, incoming: Incoming) -> Reply:
+        """The response to a request."""
+        write_count = self.site.store.write_count
+        kept = self._cache.find(incoming.target, write_count) if incoming.method in ("GET", "HEAD") else None
+        if kept is not None and quality(incoming.accept, JSON) > 0:
+            if kept.etag is not None and matches(incoming.if_none_match, kept.etag):
+                return not_modified(kept.etag)
+            return kept
+        path, raw_query = paths.split_target(incoming.target)
+        try:
+            if incoming.method == "OPTIONS":
+                return Reply(status=204, headers=(("Allow", ", ".join(self._router.allow(path))),))
+            route, names = self._router.find(incoming.method, path)
+            reply = self._pass_on(route, names, path, raw_query, incoming)
+        except CloudError as exc:
+            return self._refuse(exc, path, incoming)
+        if route.kept and reply.status == 200:
+            self._cache.keep(incoming.target, write_count, reply)
+        return reply
+
+    def _pass_on(
+        self, route: Route, names: dict[str, str], path: str, raw_query: str, incoming: Incoming
+    ) -> Reply:
+        if route.media is not None and quality(incoming.accept, route.media) <= 0:
+            raise NotAcceptable(
+                f"{path[:200]} answers with {route.media} only: send Accept: {route.media}, */* or no Accept"
+            )
+        if incoming.method not in SAFE and _is_cross_site(incoming):
+            raise CrossSite("another site sent this request: send it from a page of this cloud master")
+        query = read_query(raw_query, route.params)
+        body = None
+        if route.body is not Body.DROPPED:
+            body = read_body(route.body, incoming.headers.get("Content-Type", ""), incoming.read())
+        return route.answer(
+            Asked(
+                path=path,
+                names=names,
+                query=query,
+                raw_query=raw_query,
+                if_none_match=incoming.if_none_match,
+                method=incoming.method,
+                headers=incoming.headers,
+                body=body,
+                request_id=incoming.request_id,
+                client=incoming.client,
+            )
+        )
+
+    def _refuse(self, error: CloudError, path: str, incoming: Incoming) -> Reply:
+        problem = problem_of(error)
+        if problem.status >= 500:
+            log.warning("%s %s: %d: %s", incoming.method, path[:200], problem.status, error)
+            if isinstance(error, RemoteFault) and error.traceback:
+                log.info("the cloud instance's own traceback:\n%s", error.traceback)
+        return self.tell(problem, path, incoming.accept)
+
+    def tell(self, problem: Problem, path: str, accept: Optional[str]) -> Reply:
+        """The response that tells of a problem: a page for people, a document for programs."""
+        headers = (NO_STORE, *problem.headers)
+        programs = path.startswith("/api/") or path in ("/api", "/healthz", "/readyz")
+        if not programs and prefers_html(accept):
+            return Reply(problem.status, self._failures.show(problem, path), HTML, headers=headers)
+        return Reply(problem.status, problem.body(), PROBLEM, headers=headers)
+
+
+def _is_cross_site(incoming: Incoming) -> bool:
+    """Whether a browser says that it sends a request on behalf of another site."""
+    if incoming.fetch_site is not None:
+        return incoming.fetch_site not in ("same-origin", "none")
+    # to plain HTTP addresses browsers send no Sec-Fetch-Site, but they do name the origin of a form
+    origin = incoming.headers.get("Origin")
+    host = incoming.headers.get("Host") or ""
+    return origin is not None and origin.partition("://")[2].lower() != host.lower()

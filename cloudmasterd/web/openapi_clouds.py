@@ -1,0 +1,75 @@
+"""The OpenAPI document's part about cloud instances."""
+
+from __future__ import annotations
+
+from cloudmasterd.web.openapi_parts import (
+    CLOUD_NAME,
+    CURSOR,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    LIMIT,
+    READ_PROBLEMS,
+    REQUEST_ID,
+    UNCHANGED,
+    Node,
+    answer,
+    body,
+    in_query,
+    names,
+    problems,
+)
+from cloudmasterd.web.represent import CLOUD_FIELDS
+from cloudmasterd.web.schemas import CLOUD_STATES
+
+_LIST: Node = {
+    "operationId": "listClouds",
+    "summary": "Cloud instances, by name",
+    "parameters": [
+        LIMIT,
+        CURSOR,
+        in_query("state", names(CLOUD_STATES), "Only those in one of these states.", joined=True),
+        in_query("fields", names(list(CLOUD_FIELDS)), "Only these keys of each item.", joined=True),
+        IF_NONE_MATCH,
+    ],
+    "responses": {"200": answer("CloudList", "One page."), **UNCHANGED, **problems(*READ_PROBLEMS)},
+}
+
+_GET: Node = {
+    "operationId": "getCloud",
+    "summary": "One cloud instance",
+    "parameters": [IF_NONE_MATCH],
+    "responses": {
+        "200": answer("Cloud", "The cloud instance, with its last figures and their age."),
+        **UNCHANGED,
+        **problems("404", *READ_PROBLEMS),
+    },
+}
+
+_CHANGE: Node = {
+    "operationId": "changeCloud",
+    "summary": "Maintenance, reserve, tags and notes of a cloud instance",
+    "description": "Done at once. In maintenance a cloud instance takes no new machine instances; those it"
+    " has go on.",
+    "parameters": [IF_MATCH, REQUEST_ID],
+    "requestBody": body("CloudChange", {"maintenance": True, "maintenance_reason": "a new disk"}),
+    "responses": {
+        "200": answer("Cloud", "The cloud instance as it is now."),
+        **problems("400", "403", "404", "405", "406", "411", "412", "413", "415", "500", "503"),
+    },
+}
+
+_REFRESH: Node = {
+    "operationId": "refreshCloud",
+    "summary": "Ask a cloud instance now",
+    "description": "Waits for its answer. What it answers is in the store, and so in every list and page.",
+    "responses": {
+        "200": answer("Cloud", "The cloud instance as it just answered."),
+        **problems("400", "403", "404", "405", "406", "500", "502", "503", "504"),
+    },
+}
+
+PATHS: dict[str, Node] = {
+    "/api/v1/clouds": {"get": _LIST},
+    "/api/v1/clouds/{cloud}": {"parameters": [CLOUD_NAME], "get": _GET, "patch": _CHANGE},
+    "/api/v1/clouds/{cloud}/refresh": {"parameters": [CLOUD_NAME], "post": _REFRESH},
+}

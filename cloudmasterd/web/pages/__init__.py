@@ -1,0 +1,1 @@
+"""One plain class for each page of the browser view."""

@@ -1,0 +1,244 @@
+"""Shapes that scripts rely on: frozen data to the values that become JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timezone
+from typing import Any, Optional
+
+from cloudmasterd.flavors import Flavor
+from cloudmasterd.model import CloudInstance, Event, Image, MachineInstance, Step, Task
+from cloudmasterd.placement import Capacity, Placement
+
+CLOUD_FIELDS = (
+    "name", "state", "arch", "cpus", "memory_mb", "reserved_memory_mb", "free_memory_mb",
+    "live_free_memory_mb", "machines", "running", "tags", "observed_at", "error", "certificate_expires_at",
+    "maintenance", "maintenance_reason", "reserve_mb", "notes",
+)  # fmt: skip
+
+MACHINE_FIELDS = (
+    "name", "uuid", "cloud", "state", "memory_mb", "max_memory_mb", "vcpus", "autostart", "managed",
+    "profile", "image", "tags", "notes", "observed_at", "etag", "groups",
+)  # fmt: skip
+
+TASK_FIELDS = (
+    "id", "kind", "state", "target", "cloud", "machine", "machine_name", "position", "error", "result",
+    "cancel_asked", "asked_by", "request_id", "created_at", "started_at", "ended_at", "steps", "log",
+)  # fmt: skip
+
+STEP_FIELDS = ("name", "title", "state", "detail", "progress", "started_at", "ended_at")
+
+EVENT_FIELDS = ("id", "at", "kind", "text", "cloud", "machine", "machine_name", "task")
+
+IMAGE_FIELDS = (
+    "name", "format", "sha256", "size_bytes", "virtual_size", "min_disk_gb", "notes", "state",
+    "received_bytes", "error", "created_at",
+)  # fmt: skip
+
+REQUEST_MARK = "~"
+"""Stands between the id of a request and what tells two requests of one id apart; see asking.py."""
+
+
+def moment(value: Optional[datetime]) -> Optional[str]:
+    """RFC 3339 in UTC with milliseconds: 2026-11-22T07:53:23.120Z."""
+    if value is None:
+        return None
+    return value.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def cloud_etag(cloud: CloudInstance) -> str:
+    """The tag of one cloud instance: stands still while only observed_at moves."""
+    return f'"c{cloud.revision}"'
+
+
+def machine_etag(machine: MachineInstance) -> str:
+    """The tag of one machine instance; another machine of the same name never has it."""
+    return f'"m{machine.uuid[:8]}-{machine.revision}"'.encode("ascii", "replace").decode("ascii")
+
+
+def cloud_json(cloud: CloudInstance) -> dict[str, Any]:
+    """A cloud instance as the REST interface shows it."""
+    return {
+        "name": cloud.name,
+        "state": cloud.state.value,
+        "arch": cloud.arch,
+        "cpus": cloud.cpus,
+        "memory_mb": cloud.memory_mb,
+        "reserved_memory_mb": cloud.reserved_memory_mb,
+        "free_memory_mb": cloud.free_memory_mb,
+        "live_free_memory_mb": cloud.live_free_memory_mb,
+        "machines": cloud.machines,
+        "running": cloud.running,
+        "tags": dict(cloud.tags),
+        "observed_at": moment(cloud.observed_at),
+        "error": cloud.error,
+        "certificate_expires_at": moment(cloud.certificate_expires_at),
+        "maintenance": cloud.maintenance_since is not None,
+        "maintenance_reason": cloud.maintenance_reason,
+        "reserve_mb": cloud.reserve_override_mb,
+        "notes": cloud.notes,
+    }
+
+
+def machine_json(machine: MachineInstance) -> dict[str, Any]:
+    """A machine instance as the REST interface shows it."""
+    return {
+        "name": machine.name,
+        "uuid": machine.uuid,
+        "cloud": machine.cloud,
+        "state": machine.state.value,
+        "memory_mb": machine.memory_mb,
+        "max_memory_mb": machine.max_memory_mb,
+        "vcpus": machine.vcpus,
+        "autostart": machine.autostart,
+        "managed": machine.managed,
+        "profile": machine.profile,
+        "image": machine.image,
+        "tags": dict(machine.tags),
+        "notes": machine.notes,
+        "observed_at": moment(machine.observed_at),
+        "etag": machine_etag(machine),
+        "groups": list(machine.groups),
+    }
+
+
+def task_path(task_id: int) -> str:
+    """Where a task is."""
+    return f"/api/v1/tasks/{task_id}"
+
+
+def task_json(task: Task) -> dict[str, Any]:
+    """A task as the REST interface shows it."""
+    return {
+        "id": task.id,
+        "kind": task.kind,
+        "state": task.state.value,
+        "target": task.target,
+        "cloud": task.cloud,
+        "machine": task.machine,
+        "machine_name": task.machine_name,
+        "position": task.position,
+        "error": task.error,
+        "result": dict(task.result),
+        "cancel_asked": task.cancel_asked,
+        "asked_by": task.asked_by,
+        "request_id": task.request_id.partition(REQUEST_MARK)[0],
+        "created_at": moment(task.created_at),
+        "started_at": moment(task.started_at),
+        "ended_at": moment(task.ended_at),
+        "steps": [step_json(step) for step in task.steps],
+        "log": [{"at": moment(at), "text": text} for at, text in task.log],
+    }
+
+
+def step_json(step: Step) -> dict[str, Any]:
+    """A step of a task; what it keeps for undoing is not shown."""
+    return {
+        "name": step.name,
+        "title": step.title,
+        "state": step.state.value,
+        "detail": step.detail,
+        "progress": step.progress,
+        "started_at": moment(step.started_at),
+        "ended_at": moment(step.ended_at),
+    }
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """An event."""
+    return {
+        "id": event.id,
+        "at": moment(event.at),
+        "kind": event.kind,
+        "text": event.text,
+        "cloud": event.cloud,
+        "machine": event.machine,
+        "machine_name": event.machine_name,
+        "task": None if event.task is None else task_path(event.task),
+    }
+
+
+def image_etag(image: Image) -> str:
+    """The tag of one image; another image of the same name never has it."""
+    return f'"i{image.revision}"'
+
+
+def image_json(image: Image) -> dict[str, Any]:
+    """An image of the catalogue."""
+    return {
+        "name": image.name,
+        "format": image.format,
+        "sha256": image.sha256,
+        "size_bytes": image.size_bytes,
+        "virtual_size": image.virtual_size,
+        "min_disk_gb": image.least_disk_gb,
+        "notes": image.notes,
+        "state": image.state.value,
+        "received_bytes": image.received_bytes,
+        "error": image.error,
+        "created_at": moment(image.created_at),
+    }
+
+
+def flavor_json(flavor: Flavor) -> dict[str, Any]:
+    """A size that has a name."""
+    return {
+        "name": flavor.name,
+        "memory_mb": flavor.memory_mb,
+        "vcpus": flavor.vcpus,
+        "disk_gb": flavor.disk_gb,
+    }
+
+
+def placement_json(placement: Placement) -> dict[str, Any]:
+    """Where a machine instance would go, and what every cloud instance says to it."""
+    return {
+        "chosen": placement.chosen,
+        "clouds": [
+            {
+                "cloud": verdict.cloud,
+                "accepted": verdict.accepted,
+                "reason": verdict.reason,
+                "free_memory_mb": verdict.free_mb,
+                "needed_memory_mb": verdict.needed_mb,
+                "left_memory_mb": verdict.left_mb,
+            }
+            for verdict in placement.verdicts
+        ],
+    }
+
+
+def capacity_json(capacity: Capacity) -> dict[str, Any]:
+    """How many more of each flavor fit, and what the loss of the largest cloud instance would do."""
+    largest = capacity.largest
+    return {
+        "flavors": [
+            {
+                **flavor_json(room.flavor),
+                "fit": room.total,
+                "fit_without_largest": room.without_largest,
+                "per_cloud": dict(room.per_cloud),
+            }
+            for room in capacity.flavors
+        ],
+        "largest": None
+        if largest is None
+        else {
+            "cloud": largest.cloud,
+            "machines": largest.machines,
+            "memory_mb": largest.memory_mb,
+            "unplaced": largest.unplaced,
+            "unplaced_memory_mb": largest.unplaced_mb,
+        },
+        "uncounted": dict(capacity.uncounted),
+    }
+
+
+def only(item: dict[str, Any], fields: Collection[str]) -> dict[str, Any]:
+    """The chosen fields of an item; all of them when none is chosen."""
+    return {name: item[name] for name in fields} if fields else item
+
+
+def list_json(items: list[dict[str, Any]], next_url: Optional[str]) -> dict[str, Any]:
+    """One page of a list."""
+    return {"items": items, "next": next_url}

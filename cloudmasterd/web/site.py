@@ -1,0 +1,214 @@
+"""What the web needs of the rest of the cloud master, gathered in one value."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Callable, Optional, Protocol, Union, cast
+
+from cloudmasterd.clock import Clock
+from cloudmasterd.flavors import DEFAULT_FLAVORS, Flavor
+from cloudmasterd.machines import Asker
+from cloudmasterd.model import (
+    CloudInstance,
+    CloudState,
+    Event,
+    Image,
+    MachineInstance,
+    MachineState,
+    Task,
+    TaskState,
+)
+from cloudmasterd.placement import Capacity, Placement
+from cloudmasterd.spec import Change, MachineSpec
+
+
+class TaskReads(Protocol):
+    """The part of the Store that knows the tasks."""
+
+    def get(self, task_id: int) -> Task:
+        """One task, with steps and log; raises NotFound."""
+
+    def list(
+        self,
+        *,
+        states: Collection[TaskState] = (),
+        machine: Optional[str] = None,
+        cloud: Optional[str] = None,
+        before: Optional[int] = None,
+        limit: int = 100,
+    ) -> list[Task]:
+        """Tasks, newest first: those with an id below `before`."""
+
+
+class EventReads(Protocol):
+    """The part of the Store that knows what happened."""
+
+    @property
+    def latest(self) -> int:
+        """The id of the latest event; 0 when there is none."""
+
+    def list(
+        self,
+        after: int = 0,
+        limit: int = 100,
+        machine: Optional[str] = None,
+        cloud: Optional[str] = None,
+    ) -> list[Event]:
+        """Events with an id above `after`, oldest first."""
+
+    def newest(
+        self,
+        limit: int,
+        before: Optional[int] = None,
+        machine: Optional[str] = None,
+        cloud: Optional[str] = None,
+    ) -> Sequence[Event]:
+        """Events with an id below `before`, newest first."""
+
+    def wait(self, after: int, timeout_s: float) -> bool:
+        """Wait until there is an event behind `after`; False when time ran out."""
+
+
+class Reads(Protocol):
+    """The part of the Store that answers questions, and keeps what people say of a cloud instance."""
+
+    @property
+    def tasks(self) -> TaskReads:
+        """The tasks."""
+
+    @property
+    def events(self) -> EventReads:
+        """The events."""
+
+    @property
+    def change_count(self) -> int:
+        """Grows with every committed change of a fact, and outlives a restart."""
+
+    @property
+    def write_count(self) -> int:
+        """Grows with every committed write, of this process only."""
+
+    def get_cloud(self, name: str) -> CloudInstance:
+        """One cloud instance; raises NotFound."""
+
+    def list_clouds(
+        self, *, states: Collection[CloudState] = (), after: Optional[str] = None, limit: Optional[int] = None
+    ) -> list[CloudInstance]:
+        """Cloud instances by name."""
+
+    def get_machine(self, name_or_uuid: str) -> MachineInstance:
+        """One machine instance; raises NotFound, or Conflict where two carry the name."""
+
+    def list_machines(
+        self,
+        *,
+        clouds: Sequence[str] = (),
+        states: Collection[MachineState] = (),
+        after: Optional[tuple[str, str]] = None,
+        limit: Optional[int] = None,
+    ) -> list[MachineInstance]:
+        """Machine instances by (name, uuid)."""
+
+    def change_cloud(
+        self,
+        name: str,
+        *,
+        maintenance: Optional[bool] = None,
+        maintenance_reason: Optional[str] = None,
+        reserve_mb: Optional[int] = None,
+        tags: Optional[Mapping[str, str]] = None,
+        notes: Optional[str] = None,
+        revision: Optional[int] = None,
+    ) -> CloudInstance:
+        """Change what is given; raises NotFound, or StaleVersion when it is not at `revision`."""
+
+
+class Refreshes(Protocol):
+    """The part of the Fleet that asks a cloud instance now."""
+
+    def refresh_cloud(self, name: str) -> CloudInstance:
+        """Ask and store; raises NotFound, CloudUnreachable, CloudRefused or RemoteFault."""
+
+
+class UseCases(Protocol):
+    """What can be done with machine instances. All raise CloudError; a machine is a name or a uuid."""
+
+    def create(self, spec: MachineSpec, asker: Asker) -> Task:
+        """Place and make one; MachineExists, NoRoom."""
+
+    def act(
+        self, machine: str, action: str, asker: Asker, revision: Optional[int] = None, force: bool = False
+    ) -> Task:
+        """start, shutdown, poweroff, reboot, reset, pause or resume."""
+
+    def change(
+        self, machine: str, change: Change, asker: Asker, revision: Optional[int] = None
+    ) -> Union[MachineInstance, Task]:
+        """Change it; what the cloud instance has no part in is done at once."""
+
+    def delete(
+        self,
+        machine: str,
+        asker: Asker,
+        revision: Optional[int] = None,
+        force: bool = False,
+        keep_disks: bool = False,
+    ) -> Task:
+        """Take it away with its disks."""
+
+    def adopt(self, machine: str, asker: Asker) -> Task:
+        """Mark it as managed by this cloud master."""
+
+    def place(self, spec: MachineSpec) -> Placement:
+        """Where it would go, and why not elsewhere; changes nothing."""
+
+    def capacity(self) -> Capacity:
+        """How many more of each flavor fit."""
+
+    def resources(self, cloud: str) -> dict[str, Any]:
+        """Networks, pools and firmwares of a cloud instance as last heard."""
+
+    def wait(self, task_id: int, seconds: float) -> Task:
+        """The task, once it has ended or the time is over."""
+
+    def cancel(self, task_id: int) -> Task:
+        """Ask a task to end; NotFound, or Conflict when it has ended."""
+
+
+class ImageCases(Protocol):
+    """What can be done with images. All raise CloudError."""
+
+    def create(self, body: Any) -> Image:
+        """Announce one; Invalid, Conflict."""
+
+    def get(self, name: str) -> Image:
+        """One image; NotFound."""
+
+    def list(self, after: Optional[str] = None, limit: Optional[int] = None) -> Sequence[Image]:
+        """Images by name."""
+
+    def receive(self, name: str, offset: int, data: bytes) -> Image:
+        """Take a chunk; Conflict with the right offset, or when the whole is not what was announced."""
+
+    def delete(self, name: str) -> None:
+        """Take it out; Conflict while a task is to clone it."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One cloud master as its pages and its REST interface see it.
+
+    `name` is what the pages call it, `refresh_s` how often cloud instances are asked, `problems` answers the
+    reasons why this master is not ready (none when it is).
+    """
+
+    store: Reads
+    fleet: Refreshes
+    clock: Clock
+    name: str
+    refresh_s: int
+    problems: Callable[[], list[str]]
+    machines: UseCases = cast(UseCases, None)  # noqa: RUF009  a site that only shows needs none
+    flavors: Sequence[Flavor] = DEFAULT_FLAVORS
+    images: ImageCases = cast(ImageCases, None)  # noqa: RUF009  as above

@@ -1,0 +1,49 @@
+"""Mako, and nobody else: templates escape everything, and an unknown name in one is an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable
+
+from mako.lookup import TemplateLookup
+
+from cloudmasterd import __version__
+from cloudmasterd.web import figures, paths
+from cloudmasterd.web.site import Site
+
+FOLDER = Path(__file__).parent / "templates"
+LIVE_S = (2, 10)  # how often an open page asks for news, at least and at most
+
+
+class Templates:
+    """The templates of the pages, with what every page shows."""
+
+    def __init__(self, site: Site, asset_url: Callable[[str], str], folder: Path = FOLDER) -> None:
+        self._site = site
+        self._asset_url = asset_url
+        # lone surrogates cannot be encoded; one name with them must not cost the page
+        self._lookup = TemplateLookup(
+            directories=[str(folder)],
+            default_filters=["h"],
+            strict_undefined=True,
+            input_encoding="utf-8",
+            output_encoding="utf-8",
+            encoding_errors="replace",
+            filesystem_checks=False,
+        )
+
+    def render(self, name: str, **values: Any) -> bytes:
+        """A page in UTF-8; `section` is the path of the entry of the main navigation it belongs to."""
+        lowest, highest = LIVE_S
+        page: bytes = self._lookup.get_template(name).render(
+            asset=self._asset_url,
+            figures=figures,
+            paths=paths,
+            now=self._site.clock.now(),
+            site_name=self._site.name,
+            version=__version__,
+            live_s=min(highest, max(lowest, self._site.refresh_s // 3)),
+            refresh_s=self._site.refresh_s,
+            **values,
+        )
+        return page
