@@ -1,0 +1,1 @@
+"""Programs that measure cloudmasterd beside what people would do without it; not shipped."""

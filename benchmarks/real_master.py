@@ -1,0 +1,84 @@
+"""Watch cloudmasterd itself, as a process of its own: its peak memory and the CPU time of its polling."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.layout import MASTER_ADDRESS, Ports
+
+WATCH_S = 60
+POLL_INTERVAL_S = 15
+
+
+@dataclass(frozen=True)
+class RealMaster:
+    """What was seen."""
+
+    peak_memory_mb: float
+    cpu_ms_per_refresh: float
+    cpu_share: float
+
+
+def measure_real_master(root: Path, ports: Ports, names: Sequence[str]) -> RealMaster:
+    """Start cloudmasterd below `root`, wait for its first round, read every list, and watch it poll."""
+    program = Path(sys.prefix) / "bin/cloudmasterd"
+    with (root / "cloudmasterd.log").open("wb") as log:
+        master = subprocess.Popen([str(program), "--root", str(root)], stdin=subprocess.DEVNULL, stderr=log)
+    try:
+        _wait_for_first_round(ports, len(names), master)
+        for path in ("/", "/machines", "/api/v1/machines?limit=1000", "/api/v1/clouds?limit=1000"):
+            _get(ports, path)
+        begin, cpu = time.monotonic(), _cpu_s(master.pid)
+        time.sleep(WATCH_S)
+        spent, passed = _cpu_s(master.pid) - cpu, time.monotonic() - begin
+        refreshes = len(names) * passed / POLL_INTERVAL_S
+        return RealMaster(_peak_mb(master.pid), spent * 1000 / refreshes, spent / passed)
+    finally:
+        master.terminate()
+        master.wait(30)
+
+
+def _wait_for_first_round(ports: Ports, clouds: int, master: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and master.poll() is None:
+        try:
+            page = json.loads(_get(ports, "/api/v1/clouds?limit=1000"))
+            up, path = 0, page["next"]
+            up += sum(item["state"] == "up" for item in page["items"])
+            while path:
+                page = json.loads(_get(ports, path))
+                up, path = up + sum(item["state"] == "up" for item in page["items"]), page["next"]
+            if up == clouds:
+                return
+        except (OSError, http.client.HTTPException):
+            pass
+        time.sleep(0.5)
+    raise RuntimeError("cloudmasterd did not get to know all cloud instances")
+
+
+def _get(ports: Ports, path: str) -> bytes:
+    connection = http.client.HTTPConnection(MASTER_ADDRESS, ports.web, timeout=30)
+    try:
+        connection.request("GET", path, headers={"Accept": "*/*"})
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _peak_mb(pid: int) -> float:
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="ascii"))
+    return int(found.group(1)) / 1024 if found else 0.0
