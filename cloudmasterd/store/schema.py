@@ -128,4 +128,22 @@ _FOUR = (
         task INTEGER PRIMARY KEY REFERENCES task (id) ON DELETE CASCADE, body TEXT NOT NULL)""",
 )
 
-MIGRATIONS = (Migration(1, _ONE), Migration(2, _TWO), Migration(3, _THREE), Migration(4, _FOUR))
+_FIVE = (
+    # named fields of cobbler's profiles and nothing else: some of the others hold passwords
+    """CREATE TABLE profile (
+        name TEXT PRIMARY KEY, distro TEXT NOT NULL, arch TEXT, breed TEXT NOT NULL, os_version TEXT NOT NULL,
+        kernel_options TEXT NOT NULL, autoinstall TEXT NOT NULL, memory_mb INTEGER, vcpus INTEGER,
+        disk_gb REAL, comment TEXT NOT NULL, revision INTEGER NOT NULL) WITHOUT ROWID""",
+    # one row at most: where the profiles came from; `modified` is the server's own last_modified_time
+    """CREATE TABLE catalogue (
+        server TEXT PRIMARY KEY, modified REAL, fetched_at TEXT, error TEXT,
+        failing_since TEXT) WITHOUT ROWID""",
+)
+
+MIGRATIONS = (
+    Migration(1, _ONE),
+    Migration(2, _TWO),
+    Migration(3, _THREE),
+    Migration(4, _FOUR),
+    Migration(5, _FIVE),
+)

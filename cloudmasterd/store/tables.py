@@ -10,7 +10,7 @@ of `reservation` while it holds memory.
 
 from __future__ import annotations
 
-from sqlobject import IntCol, SQLObject, StringCol
+from sqlobject import FloatCol, IntCol, SQLObject, StringCol
 
 _REGISTRY = "cloudmasterd"  # of SQLObject: keeps these names apart from other users of it in the process
 
@@ -250,4 +250,59 @@ class Image(SQLObject):
     revision = IntCol(notNone=True)
 
 
-TABLES = (Meta, Cloud, Machine, Sighting, Task, Step, TaskLog, Reservation, Event, TaskSecret, Image)
+class Profile(SQLObject):
+    """A profile of the cobbler server, as far as it is kept."""
+
+    class sqlmeta:  # noqa: N801
+        """The key is the name."""
+
+        table = "profile"
+        idName = "name"  # noqa: N815
+        idType = str  # noqa: N815
+        registry = _REGISTRY
+
+    distro = StringCol(notNone=True)
+    arch = StringCol()
+    breed = StringCol(notNone=True)
+    os_version = StringCol(notNone=True)
+    kernel_options = StringCol(notNone=True)
+    autoinstall = StringCol(notNone=True)
+    memory_mb = IntCol()
+    vcpus = IntCol()
+    disk_gb = FloatCol()
+    comment = StringCol(notNone=True)
+    revision = IntCol(notNone=True)
+
+
+class Catalogue(SQLObject):
+    """Which cobbler server the profiles are of; `fetched_at` is when it last said that these are all."""
+
+    class sqlmeta:  # noqa: N801
+        """The key is the server as the settings name it."""
+
+        table = "catalogue"
+        idName = "server"  # noqa: N815
+        idType = str  # noqa: N815
+        registry = _REGISTRY
+
+    modified = FloatCol()
+    fetched_at = StringCol()
+    error = StringCol()
+    failing_since = StringCol()
+
+
+TABLES = (
+    Meta,
+    Cloud,
+    Machine,
+    Sighting,
+    Task,
+    Step,
+    TaskLog,
+    Reservation,
+    Event,
+    TaskSecret,
+    Image,
+    Profile,
+    Catalogue,
+)
