@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import time
 import uuid
 from collections.abc import Collection
@@ -30,6 +31,9 @@ class Clock(Protocol):
     def new_uuid(self) -> str:
         """A fresh uuid for a machine instance, in libvirt's form."""
 
+    def new_token(self) -> str:
+        """A fresh secret that nobody can guess, safe in a URL: 43 of [A-Za-z0-9_-], which are 32 bytes."""
+
     def new_mac(self, taken: Collection[str] = ()) -> str:
         """A fresh MAC address that is none of `taken`, with the prefix QEMU's machines have."""
 
@@ -56,6 +60,10 @@ class SystemClock:
     def new_uuid(self) -> str:
         """A random UUID with dashes."""
         return str(uuid.uuid4())
+
+    def new_token(self) -> str:
+        """32 bytes of the system's randomness, in base64 for URLs."""
+        return secrets.token_urlsafe(32)
 
     def new_mac(self, taken: Collection[str] = ()) -> str:
         """52:54:00 and three random bytes."""

@@ -239,6 +239,7 @@ class NewTask:
     reserve_mb: int = 0  # held on `cloud` for `machine` until that is seen active or the task has ended
     groups: tuple[str, ...] = ()  # anti-affinity groups the machine will be in; taken on `cloud` meanwhile
     secret: Optional[str] = field(default=None, repr=False)  # kept apart, for the steps alone, until it ends
+    report_token: Optional[str] = field(default=None, repr=False)  # by which an installing machine is known
 
 
 @dataclass(frozen=True)
@@ -284,3 +285,26 @@ class Image:
     def least_disk_gb(self) -> int:
         """The smallest disk it can be cloned to."""
         return max(self.min_disk_gb, -(-(self.virtual_size or 0) // 2**30), 1)
+
+
+class Phase(str, Enum):
+    """How far an installation is, in the installing machine's own words; the first five in this order."""
+
+    BOOTED = "booted"
+    KICKSTART = "kickstart"
+    PACKAGES = "packages"
+    POST = "post"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Install:
+    """What an installing machine has said so far. Nothing of it is known to be true: anybody could say it."""
+
+    task: int
+    reached: Optional[Phase] = None  # the furthest phase; never FAILED
+    said: Optional[Phase] = None  # the last one it spoke of
+    text: str = ""  # what it said with that
+    heard_at: Optional[datetime] = None
+    failure: Optional[str] = None  # what it said when it failed; None: it did not say so

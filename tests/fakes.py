@@ -47,6 +47,9 @@ class FakeClock:
     def new_uuid(self) -> str:
         return str(uuid.UUID(int=next(self._ids)))
 
+    def new_token(self) -> str:
+        return f"{next(self._ids):043d}"
+
     def new_mac(self, taken: Collection[str] = ()) -> str:
         free = (f"52:54:00:00:{n >> 8:02x}:{n & 255:02x}" for n in range(65536))
         return next(mac for mac in free if mac not in taken)

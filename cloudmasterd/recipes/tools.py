@@ -11,6 +11,7 @@ from urllib.parse import quote
 from cloudmasterd.errors import CloudUnreachable, FabricError
 from cloudmasterd.fleet import Fleet
 from cloudmasterd.image_push import ImagePush
+from cloudmasterd.installs import InstallRules
 from cloudmasterd.model import MachineInstance, MachineState, Task
 from cloudmasterd.operations import Operations, ResourceCache
 from cloudmasterd.store import Store
@@ -29,6 +30,7 @@ class Tools:
     resources: ResourceCache
     shutdown_timeout_s: float = 120.0
     image_push: Optional[ImagePush] = None  # None: no images here
+    installing: InstallRules = InstallRules()  # noqa: RUF009  frozen
 
     def perform(self, ctx: StepContext, verb: str, **arguments: Any) -> Mapping[str, Any]:
         """Have the cloud instance do `verb` to the machine instance, under the operation of this step."""

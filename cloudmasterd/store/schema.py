@@ -140,10 +140,19 @@ _FIVE = (
         failing_since TEXT) WITHOUT ROWID""",
 )
 
+_SIX = (
+    # token_hash: SHA-256 of what an installing machine is known by; the row goes when the task has ended
+    """CREATE TABLE install (
+        task INTEGER PRIMARY KEY REFERENCES task (id) ON DELETE CASCADE, token_hash TEXT NOT NULL,
+        reached TEXT, said TEXT, text TEXT NOT NULL DEFAULT '', heard_at TEXT, failure TEXT)""",
+    "CREATE UNIQUE INDEX install_by_token ON install (token_hash)",
+)
+
 MIGRATIONS = (
     Migration(1, _ONE),
     Migration(2, _TWO),
     Migration(3, _THREE),
     Migration(4, _FOUR),
     Migration(5, _FIVE),
+    Migration(6, _SIX),
 )

@@ -21,6 +21,7 @@ from cloudmasterd.store import owned, reading, writing
 from cloudmasterd.store.connection import OneConnection, Readers, translated
 from cloudmasterd.store.events import EventStore, latest_event, skip_ids
 from cloudmasterd.store.images import ImageStore
+from cloudmasterd.store.installs import InstallStore
 from cloudmasterd.store.lock import DatabaseLock
 from cloudmasterd.store.migrate import migrate
 from cloudmasterd.store.opening import open_database, real_path
@@ -70,6 +71,7 @@ class Store:
         self.tasks = TaskStore(self._writer, self._readers, policy, self._clock, keep_tasks_days)
         self.events = EventStore(self._writer, self._readers)
         self.images = ImageStore(self._writer, self._readers)
+        self.installs = InstallStore(self._writer, self._readers)
 
     def close(self) -> None:
         """Close the database and let another process have it; a second call does nothing."""

@@ -291,6 +291,27 @@ class Catalogue(SQLObject):
     failing_since = StringCol()
 
 
+class Install(SQLObject):
+    """What the machine that a task installs has said of itself; gone when the task ends.
+
+    `token_hash` is the SHA-256 of what it is known by, in hexadecimal; the token itself is not kept here.
+    """
+
+    class sqlmeta:  # noqa: N801
+        """The key is the task."""
+
+        table = "install"
+        idName = "task"  # noqa: N815
+        registry = _REGISTRY
+
+    token_hash = StringCol(notNone=True)
+    reached = StringCol()
+    said = StringCol()
+    text = StringCol(notNone=True)
+    heard_at = StringCol()
+    failure = StringCol()
+
+
 TABLES = (
     Meta,
     Cloud,
@@ -305,4 +326,5 @@ TABLES = (
     Image,
     Profile,
     Catalogue,
+    Install,
 )

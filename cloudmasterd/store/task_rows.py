@@ -13,7 +13,7 @@ from sqlobject.sqlbuilder import AND, DESC, IN, OR, Select, sqlrepr
 
 from cloudmasterd.errors import NotFound
 from cloudmasterd.model import NewTask, Step, StepState, Task, TaskState
-from cloudmasterd.store import tables
+from cloudmasterd.store import installs, tables
 from cloudmasterd.store.connection import OneConnection
 from cloudmasterd.store.reading import rows
 from cloudmasterd.store.values import MAX_ID, clean, known_time, time_from_text, time_to_text
@@ -102,6 +102,8 @@ def insert_task(
     assert task_id is not None
     if new.secret is not None:
         raw.execute("INSERT INTO task_secret (task, body) VALUES (?, ?)", (task_id, new.secret))
+    if new.report_token is not None:
+        installs.expect(raw, task_id, new.report_token)
     raw.executemany(
         "INSERT INTO step (task, number, name, title, state, operation, detail, result, progress, started_at,"
         " ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

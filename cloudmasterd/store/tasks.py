@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional, TypeVar
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import Conflict, NotFound
 from cloudmasterd.model import ENDED_STATES, MemoryPolicy, NewTask, StepState, Task, TaskState
-from cloudmasterd.store import task_rows
+from cloudmasterd.store import installs, task_rows
 from cloudmasterd.store.connection import OneConnection, Readers
 from cloudmasterd.store.reservations import sum_up
 from cloudmasterd.store.room import Room
@@ -263,6 +263,7 @@ class TaskStore:
             )
             _give_back(unit, task_id, at)
             _forget_secret(unit, task_id)
+            installs.forget(unit.raw, task_id)
             _prune(unit.raw, at - self._keep, at - KEY_LIFETIME)
             return task_rows.get_task(unit.connection, task_id)
 

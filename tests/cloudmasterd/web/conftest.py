@@ -64,6 +64,10 @@ class StillClock:
         self.ids += 1
         return str(uuid.UUID(int=self.ids))
 
+    def new_token(self) -> str:
+        self.ids += 1
+        return f"{self.ids:043d}"
+
     def new_mac(self, taken: Collection[str] = ()) -> str:
         return f"52:54:00:00:{len(taken) // 256:02x}:{len(taken) % 256:02x}"
 
