@@ -12,6 +12,7 @@
      |   |- CloudRefused       it answered that we may not, or its certificate is not to be trusted
      |   |- RemoteFault        it tried and failed  (kind, text, traceback: the remote side's own)
      |   `- Unsupported        it cannot do this: its func or its libvirt is too old for it
+     |- CertmasterUnreachable   the certmaster of this machine did not answer, or could not: the text says why
      |- ConfigError        a configuration file cannot be used: file, line, key and what would be right
      |- StartError         the daemon cannot start here, e.g. its port is taken
      `- StoreError         the database cannot be used
@@ -95,6 +96,10 @@ class RemoteFault(FabricError):
 
 class Unsupported(FabricError):
     """A cloud instance cannot do this at all; the text says what it would take."""
+
+
+class CertmasterUnreachable(CloudError):
+    """The certmaster of this machine did not answer, or could not do it; the text says what to look at."""
 
 
 class ConfigError(CloudError):

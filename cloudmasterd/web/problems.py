@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from cloudmasterd.errors import (
+    CertmasterUnreachable,
     CloudError,
     CloudRefused,
     CloudUnreachable,
@@ -78,6 +79,7 @@ STATUSES: tuple[tuple[type[CloudError], int], ...] = (
     (CloudRefused, 502),
     (Unsupported, 501),
     (FabricError, 502),
+    (CertmasterUnreachable, 503),
     (StoreError, 503),
     (CloudError, 500),
 )
