@@ -28,7 +28,7 @@ help: ## this list
 
 setup: .venv/stamp-project ## system packages (only those missing) and .venv, for running
 
-setup-test: setup .venv/stamp-test ## what the tests use besides: pytest, mypy, ruff, chromium, libvirtd, QEMU
+setup-test: setup .venv/stamp-test .venvs/cobbler/stamp ## what the tests use besides: pytest, ruff, cobbler, QEMU ...
 	@PYTHON='$(PYTHON)' sh tools/packages test
 
 .venv/bin/python:
@@ -53,6 +53,21 @@ setup-test: setup .venv/stamp-test ## what the tests use besides: pytest, mypy, 
 .venv/stamp-test: requirements-dev.txt requirements-test.txt .venv/stamp-project
 	@echo "setup: installing requirements-dev.txt into .venv"
 	@$(PIP) install --no-deps -r requirements-test.txt -r requirements-dev.txt
+	@touch $@
+
+# Tests alone use it, so a machine that cannot have it (no libmagic, no wheels) skips those and says so. The
+# stamp is there all the same, so that it is not tried at every make; what counts is .venvs/cobbler/usable.
+.venvs/cobbler/stamp: requirements-cobbler.txt requirements-build.txt | .venv/bin/python
+	@echo "setup: installing requirements-cobbler.txt into .venvs/cobbler"
+	@rm -rf .venvs/cobbler
+	@'$(PYTHON)' -m venv .venvs/cobbler
+	@{ .venvs/cobbler/bin/python -m pip --disable-pip-version-check --quiet install --no-deps \
+	       -r requirements-build.txt && \
+	   .venvs/cobbler/bin/python -m pip --disable-pip-version-check --quiet install --no-deps \
+	       --no-build-isolation --use-pep517 -r requirements-cobbler.txt && \
+	   .venvs/cobbler/bin/python -W ignore -c 'import cobbler.api, cobbler.services, koan.app' >/dev/null && \
+	   touch .venvs/cobbler/usable; } || \
+	   echo "setup: went on without cobbler and koan: the tests that use them are skipped (rm -r .venvs/cobbler to retry)"
 	@touch $@
 
 # ------------------------------------------------------------------------------------------------- run

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.cobbler.bench import Bench, Unavailable
 
 # Other examples at each run on a desk; the same ones where a change is judged, so that a failure is its own.
 settings.register_profile(
@@ -14,3 +18,14 @@ settings.register_profile(
     derandomize=bool(os.environ.get("CI")),
 )
 settings.load_profile("project")
+
+
+@pytest.fixture(scope="module")
+def cobbler() -> Iterator[Bench]:
+    """A cobbler server of the test file's own, without profiles, and koan; skips where it cannot be had."""
+    try:
+        bench = Bench().__enter__()
+    except Unavailable as exc:
+        pytest.skip(f"no bench for cobbler: {exc}")
+    yield bench
+    bench.stop()
