@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 import threading
 from collections.abc import Sequence
 from typing import Callable, Optional
+
+from func.minion import children
 
 log = logging.getLogger(__name__)
 
@@ -22,22 +23,16 @@ BOOT = (
 def boots(emulator: str, arguments: Sequence[str] = BOOT, limit_s: float = LIMIT_S) -> bool:
     """Whether the emulator ran through such a boot within the limit."""
     try:
-        done = subprocess.run(
-            [emulator, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=limit_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        done = children.run([emulator, *arguments], limit_s)
+    except children.Overdue:
         log.warning("KVM is there, but a boot under it did not come to its end within %.0f s", limit_s)
         return False
     except OSError as exc:
         log.warning("KVM cannot be tried: %s", exc)
         return False
-    if done.returncode != 0:
-        log.warning("KVM does not work: %s", done.stderr.decode(errors="replace").strip()[-300:])
-    return done.returncode == 0
+    if done.code != 0:
+        log.warning("KVM does not work: %s", done.err.strip()[-300:])
+    return done.code == 0
 
 
 class KvmProof:
