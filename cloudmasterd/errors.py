@@ -12,6 +12,8 @@
      |   |- CloudRefused       it answered that we may not, or its certificate is not to be trusted
      |   |- RemoteFault        it tried and failed  (kind, text, traceback: the remote side's own)
      |   `- Unsupported        it cannot do this: its func or its libvirt is too old for it
+     |- CobblerError       the cobbler server did not say what it was asked
+     |   `- CobblerUnreachable   no answer
      |- CertmasterUnreachable   the certmaster of this machine did not answer, or could not: the text says why
      |- ConfigError        a configuration file cannot be used: file, line, key and what would be right
      |- StartError         the daemon cannot start here, e.g. its port is taken
@@ -100,6 +102,14 @@ class Unsupported(FabricError):
 
 class CertmasterUnreachable(CloudError):
     """The certmaster of this machine did not answer, or could not do it; the text says what to look at."""
+
+
+class CobblerError(CloudError):
+    """The cobbler server refused, or what answered there is no cobbler server; the text says what came."""
+
+
+class CobblerUnreachable(CobblerError):
+    """The cobbler server gave no answer within its deadline."""
 
 
 class ConfigError(CloudError):

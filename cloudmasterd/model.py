@@ -287,6 +287,36 @@ class Image:
         return max(self.min_disk_gb, -(-(self.virtual_size or 0) // 2**30), 1)
 
 
+@dataclass(frozen=True)
+class Profile:
+    """A profile of the cobbler server, as far as the cloud master keeps it; None: not said there."""
+
+    name: str
+    distro: str
+    arch: Optional[str]  # cobbler's word, e.g. i386 or x86_64
+    breed: str = ""  # redhat, suse ...
+    os_version: str = ""  # rhel9, fedora42 ...; empty where cobbler does not know it
+    kernel_options: str = ""  # of its own, as on a command line; values that look secret are left out
+    autoinstall: str = ""  # the name of its kickstart template
+    memory_mb: Optional[int] = None  # what the profile proposes
+    vcpus: Optional[int] = None
+    disk_gb: Optional[float] = None
+    comment: str = ""
+    revision: int = 0
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The profiles of a cobbler server as it last told them."""
+
+    server: str  # as the settings name it; empty where none is set
+    profiles: tuple[Profile, ...] = ()
+    fetched_at: Optional[datetime] = None  # when the server last said that these are all; None: never
+    error: Optional[str] = None  # why it could not be asked the last time
+    failing_since: Optional[datetime] = None
+    modified: Optional[float] = None  # the server's own mark of its last change
+
+
 class Phase(str, Enum):
     """How far an installation is, in the installing machine's own words; the first five in this order."""
 

@@ -69,6 +69,7 @@ class Resources:
     isos: tuple[str, ...]  # "pool/name.iso"
     virt_type: str
     machine_types: tuple[str, ...]
+    koan: bool = False  # whether it can install from profiles; a func of before that cannot
 
     @property
     def default_pool(self) -> Optional[str]:
@@ -111,6 +112,19 @@ class Operations:
     def describe(self, cloud: str, operation: str, uuid: str) -> Mapping[str, Any]:
         """What a machine instance is made of now; needs an operation id that was not used for it before."""
         return self.perform(cloud, operation, "describe", {"uuid": uuid})
+
+    def install(self, cloud: str, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Have a cloud instance install a machine instance with koan.
+
+        Gives {"state": "running" or "done", "detail": ...}. The first call begins it; the same call again
+        asks how far it is, and raises what it failed of.
+        """
+        text = json.dumps(arguments, separators=(",", ":"), sort_keys=True)
+        return self._ask(cloud, "machine.install", operation, text, timeout_s=self._timeout_s)
+
+    def cancel_install(self, cloud: str, operation: str) -> Mapping[str, Any]:
+        """End an install and take away what it defined; nothing happens where there is none."""
+        return self._ask(cloud, "machine.cancel_install", operation, timeout_s=self._timeout_s)
 
     def ask_image(self, cloud: str, method: str, *args: str) -> Mapping[str, Any]:
         """Call a method of the module `image`; each can be called again at will."""
@@ -227,6 +241,7 @@ def _resources(cloud: str, said: Mapping[str, Any]) -> Resources:
             isos=tuple(said["isos"]),
             virt_type=str(said["virt_type"]),
             machine_types=tuple(said["machine_types"]),
+            koan=said.get("koan") is True,
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise RemoteFault(

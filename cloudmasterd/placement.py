@@ -37,6 +37,7 @@ class Need:
     cloud: Optional[str] = None  # the only one wanted
     firmware: Optional[str] = None
     volume: Optional[str] = None  # "pool/name.iso" that must be there
+    koan: bool = False  # it is installed from a profile, by koan there
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Candidate:
     default_pool: Optional[str] = None
     isos: Optional[frozenset[str]] = None
     firmwares: Optional[frozenset[str]] = None
+    koan: Optional[bool] = None
     group_members: Mapping[str, str] = field(default_factory=dict)  # group -> name of its machine here
     active_mb: tuple[int, ...] = ()  # max_memory_mb of each active machine instance; for capacity()
     pending: int = 0  # creations and starts under way; they count as active for `spread`
@@ -221,6 +223,8 @@ def _lacking(need: Need, candidate: Candidate) -> Iterator[str]:
         yield from _short_of_disk(need.pools, candidate.pools, candidate.default_pool)
     if need.volume and candidate.isos is not None and need.volume not in candidate.isos:
         yield f"no volume '{need.volume}'; it has {names(candidate.isos)}"
+    if need.koan and candidate.koan is False:
+        yield "no koan, which installs from profiles: install it there"
     for group in sorted(set(need.groups) & candidate.groups):
         yield f"already runs {candidate.group_members.get(group, 'one')} of the anti-affinity group '{group}'"
 
@@ -252,6 +256,7 @@ def _fits(need: Need, candidate: Candidate, needed_mb: int) -> str:
             ("pools", need.pools, candidate.pools),
             ("volumes", need.volume, candidate.isos),
             ("firmware", need.firmware, candidate.firmwares),
+            ("koan", need.koan, candidate.koan),
         )
         if asked and known is None
     ]

@@ -98,6 +98,7 @@ class Placing:
             default_pool=None if known is None else known.default_pool,
             isos=None if known is None else frozenset(known.isos),
             firmwares=None if known is None else frozenset(known.firmwares),
+            koan=None if known is None else known.koan,
             group_members=members,
             active_mb=active_mb,
             pending=room.pending(cloud.name) if room is not None else 0,

@@ -25,6 +25,7 @@ from cloudmasterd.store.installs import InstallStore
 from cloudmasterd.store.lock import DatabaseLock
 from cloudmasterd.store.migrate import migrate
 from cloudmasterd.store.opening import open_database, real_path
+from cloudmasterd.store.profiles import ProfileStore
 from cloudmasterd.store.tasks import TaskStore
 from cloudmasterd.store.writer import Unit, Writer
 
@@ -71,6 +72,7 @@ class Store:
         self.tasks = TaskStore(self._writer, self._readers, policy, self._clock, keep_tasks_days)
         self.events = EventStore(self._writer, self._readers)
         self.images = ImageStore(self._writer, self._readers)
+        self.profiles = ProfileStore(self._writer, self._readers)
         self.installs = InstallStore(self._writer, self._readers)
 
     def close(self) -> None:
