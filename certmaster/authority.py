@@ -12,20 +12,29 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Optional
 
-from certmaster import ca
+from certmaster import ca, proof
 from certmaster.certdir import (
     PUBLIC,
     SECRET,
     find_file,
     list_files,
     locked,
+    modified_at,
     read_file,
     remove_file,
     write_file,
 )
 from certmaster.config import CertmasterConfig
-from certmaster.errors import BadCertificate, BadRequest, FileError, KeyConflict, UnknownName
+from certmaster.errors import (
+    BadCertificate,
+    BadRequest,
+    FileError,
+    KeyConflict,
+    TokenRefused,
+    UnknownName,
+)
 from certmaster.names import authority_name
+from certmaster.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +52,15 @@ class Signed:
     name: str
     path: Path
     expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One request that waits; its key is the empty string where the file cannot be read as a request."""
+
+    name: str
+    key_fingerprint: str
+    since: datetime
 
 
 class Authority:
@@ -67,6 +85,7 @@ class Authority:
         self._chance = chance
         self._key_bits = key_bits
         self._most_waiting = most_waiting
+        self.tokens = Tokens(config.tokenroot, now, lambda: locked(config.cadir))
 
     def prepare(self) -> bytes:
         """The authority's certificate; key and certificate are made where there are none yet."""
@@ -82,9 +101,12 @@ class Authority:
     def enrol(self, csr_pem: bytes) -> Optional[bytes]:
         """The certificate for a request, None while it waits for an administrator.
 
-        Raises BadRequest for an unsound one, KeyConflict where the name belongs to another key.
+        Raises BadRequest for an unsound one, KeyConflict where the name belongs to another key, TokenRefused
+        where it shows a token that is not good; such a request is not kept waiting.
         """
         request = ca.read_request(csr_pem)
+        if proof.is_proof(request.challenge):
+            return self._enrol_by_token(request, csr_pem)
         # Most calls are polls; those find what is there without keeping a signature waiting.
         issued = self._issued(request)
         if issued is not None:
@@ -100,9 +122,47 @@ class Authority:
                 self._keep_waiting(request, csr_pem)
         return None
 
+    def _enrol_by_token(self, request: ca.CertRequest, csr_pem: bytes) -> bytes:
+        """Sign once for whoever proves to have a token; the same request gets its certificate again."""
+        name, key = request.name, request.key_fingerprint
+        with locked(self._config.cadir):
+            there = self._signed(name)
+            conflict = "" if there is None else self._conflict(request, there)
+            if there is not None and not conflict and ca.expires_at(there) > self._now():
+                return there
+            token = self.tokens.proved(request.challenge, name, key)
+            if conflict and not token.replace:
+                raise TokenRefused(f"{conflict}; so does a token made with --replace. Its own is not used up")
+            # Claimed first: whatever moment this is cut off at, nobody else gets in by this token.
+            token = self.tokens.claim(token, name, key)
+            if there is not None and conflict:
+                self.tokens.end_claims(name, but=token.id)
+                self._set_aside(name, there)
+            if find_file(self._config.csrroot, f"{name}.csr").exists():
+                log.warning(
+                    "the request that waited under %s is dropped: %s came with a token", name, key[:16]
+                )
+            pem = self._sign(request, csr_pem)
+            self.tokens.use_up(token)
+        return pem
+
     def list_waiting(self) -> list[str]:
         """The names that wait for a signature, sorted."""
         return [path.stem for path in list_files(self._config.csrroot, ".csr")]
+
+    def describe_waiting(self) -> list[Waiting]:
+        """The requests that wait, by name, with what tells them apart."""
+        found = []
+        for path in list_files(self._config.csrroot, ".csr"):
+            pem = read_file(path)
+            if pem is None:
+                continue  # just signed or cleaned
+            try:
+                key = ca.read_request(pem).key_fingerprint
+            except BadRequest:
+                key = ""
+            found.append(Waiting(path.stem, key, modified_at(path) or self._now()))
+        return found
 
     def list_signed(self, patterns: Sequence[str] = ()) -> list[Signed]:
         """The signed certificates whose names match one of the globs (all without one), by name."""
@@ -152,6 +212,8 @@ class Authority:
                 names = self.list_waiting() + [p.name[: -len(self._suffix)] for p in signed]
                 raise UnknownName(f"nothing waits or is signed for {pattern!r}{_nearest(pattern, names)}")
             for path in found:
+                if path.name.endswith(self._suffix):
+                    self.tokens.end_claims(path.name[: -len(self._suffix)].lower())
                 remove_file(path)
         return found
 
@@ -175,20 +237,35 @@ class Authority:
 
     def _issued(self, request: ca.CertRequest) -> Optional[bytes]:
         """The certificate that the request's key has and can still use, if any; raises KeyConflict."""
-        path = self._cert_file(request.name)
-        if not path.exists():
+        pem = self._signed(request.name)
+        if pem is None:
             return None
-        pem = self._certificate(path)
-        if ca.key_fingerprint(pem) != request.key_fingerprint:
-            raise KeyConflict(
-                f"{request.name} is signed for another key than {request.key_fingerprint[:16]}...: "
-                f"`certmaster-ca --clean {request.name}` frees the name"
-            )
-        if not ca.is_issued_by(pem, self._read(_CERT)):
-            raise KeyConflict(
-                f"{path} is from another authority: `certmaster-ca --clean {request.name}` frees the name"
-            )
+        conflict = self._conflict(request, pem)
+        if conflict:
+            raise KeyConflict(conflict)
         return pem if ca.expires_at(pem) > self._now() else None
+
+    def _signed(self, name: str) -> Optional[bytes]:
+        path = self._cert_file(name)
+        return self._certificate(path) if path.exists() else None
+
+    def _conflict(self, request: ca.CertRequest, pem: bytes) -> str:
+        """Why the certificate under the request's name stands against it; empty where it does not."""
+        free = f"`certmaster-ca --clean {request.name}` frees the name"
+        if ca.key_fingerprint(pem) != request.key_fingerprint:
+            return f"{request.name} is signed for another key than {request.key_fingerprint[:16]}...: {free}"
+        if not ca.is_issued_by(pem, self._read(_CERT)):
+            return f"{self._cert_file(request.name)} is from another authority: {free}"
+        return ""
+
+    def _set_aside(self, name: str, pem: bytes) -> None:
+        """Keep a certificate that is about to be replaced: it is good until its end, unless it is revoked.
+
+        The copy is written before the original goes: one that is still in certroot was never replaced.
+        """
+        path = self._config.replacedroot / f"{name}-{ca.serial_number(pem):x}{self._suffix}"
+        write_file(path, pem, PUBLIC)
+        log.warning("the certificate of %s is replaced: the old one is kept in %s", name, path)
 
     def _is_waiting(self, request: ca.CertRequest) -> bool:
         path = find_file(self._config.csrroot, f"{request.name}.csr")
@@ -209,7 +286,9 @@ class Authority:
     def _keep_waiting(self, request: ca.CertRequest, csr_pem: bytes) -> None:
         if len(self.list_waiting()) >= self._most_waiting:
             raise KeyConflict(f"{self._most_waiting} requests wait already: sign or clean some of them first")
-        write_file(self._config.csrroot / f"{request.name}.csr", csr_pem, PUBLIC)
+        # Other tools put passwords of people into requests.
+        mode = SECRET if request.challenge else PUBLIC
+        write_file(self._config.csrroot / f"{request.name}.csr", csr_pem, mode)
         log.info("%s waits: `certmaster-ca --sign %s` signs it", request.name, request.name)
 
     def _sign(self, request: ca.CertRequest, csr_pem: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Union
@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.utils import CryptographyDeprecationWarning
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID, NameOID
 
 from certmaster import subject
 from certmaster.errors import BadCertificate, BadRequest
@@ -45,10 +45,14 @@ warnings.filterwarnings("ignore", message=".*serial number", category=Cryptograp
 
 @dataclass(frozen=True)
 class CertRequest:
-    """What a sound certificate request asks for: the name in lower case and the SHA-256 of its public key."""
+    """What a sound certificate request asks for: the name in lower case and the SHA-256 of its public key.
+
+    `challenge` is its challengePassword (PKCS #9), empty where it has none; never to be logged.
+    """
 
     name: str
     key_fingerprint: str
+    challenge: str = field(default="", repr=False)
 
 
 def new_key(bits: int = LEAF_KEY_BITS) -> bytes:
@@ -72,9 +76,11 @@ def make_ca(name: str, key_pem: bytes, serial: int, now: datetime) -> bytes:
     return _pem(builder.sign(key, hashes.SHA256()))
 
 
-def make_request(key_pem: bytes, name: str) -> bytes:
+def make_request(key_pem: bytes, name: str, challenge: str = "") -> bytes:
     """A certificate request for `name`; raises BadRequest where that is no host name."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(_subject(check_host_name(name)))
+    if challenge:
+        builder = builder.add_attribute(AttributeOID.CHALLENGE_PASSWORD, challenge.encode("ascii"))
     request = builder.sign(_load_key(key_pem), hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM)
 
@@ -82,7 +88,7 @@ def make_request(key_pem: bytes, name: str) -> bytes:
 def read_request(csr_pem: bytes) -> CertRequest:
     """What a request asks for; raises BadRequest with the reason where it is not to be signed."""
     csr = _load_csr(csr_pem)
-    return CertRequest(_requested_name(csr), _fingerprint_of(_requested_key(csr)))
+    return CertRequest(_requested_name(csr), _fingerprint_of(_requested_key(csr)), _challenge(csr))
 
 
 def sign(
@@ -159,9 +165,19 @@ def expires_at(cert: bytes) -> datetime:
     return loaded.not_valid_after.replace(tzinfo=timezone.utc)  # cryptography before 42
 
 
+def serial_number(cert: bytes) -> int:
+    """The serial number of a certificate."""
+    return _load_cert(cert).serial_number
+
+
 def fingerprint(cert: bytes) -> str:
     """The SHA-256 of a certificate as people compare it: `AB:CD:...`."""
     return ":".join(f"{byte:02X}" for byte in _load_cert(cert).fingerprint(hashes.SHA256()))
+
+
+def pin(cert: bytes) -> str:
+    """The same as minions pin it: 64 lower-case hexadecimal digits."""
+    return _load_cert(cert).fingerprint(hashes.SHA256()).hex()
 
 
 def _load_cert(data: bytes) -> x509.Certificate:
@@ -220,6 +236,15 @@ def _requested_name(csr: x509.CertificateSigningRequest) -> str:
     if len(names) != 1:
         raise BadRequest(f"it has {len(names)} common names: exactly one is needed")
     return check_host_name(str(names[0].value))
+
+
+def _challenge(csr: x509.CertificateSigningRequest) -> str:
+    try:
+        return csr.attributes.get_attribute_for_oid(AttributeOID.CHALLENGE_PASSWORD).value.decode("latin-1")
+    except x509.AttributeNotFound:
+        return ""
+    except ValueError as exc:
+        raise BadRequest(f"its attributes cannot be read: {exc}") from exc
 
 
 def _subject(name: str) -> x509.Name:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Optional
 
@@ -67,6 +68,16 @@ def read_file(path: Path) -> Optional[bytes]:
         return None
     except OSError as exc:
         raise FileError(f"{path}: cannot be read: {exc.strerror}") from exc
+
+
+def modified_at(path: Path) -> Optional[datetime]:
+    """When a file was last written, in UTC; None where it is missing. Raises FileError."""
+    try:
+        return datetime.fromtimestamp(int(path.stat().st_mtime), timezone.utc)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise FileError(f"{path}: cannot be looked at: {exc.strerror}") from exc
 
 
 def write_file(path: Path, data: bytes, mode: int) -> None:

@@ -6,7 +6,8 @@ import configparser
 import difflib
 import logging
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -39,6 +40,18 @@ class Setting:
     help: str
     choices: tuple[str, ...] = ()
     limits: Optional[tuple[float, float]] = None
+    read: Optional[Callable[[str], str]] = None  # for text of a form; raises ValueError saying what is right
+
+
+_PIN = re.compile(r"[0-9a-f]{64}")
+
+
+def read_pin(text: str) -> str:
+    """A pinned fingerprint in lower case without colons, "" for none; raises ValueError."""
+    plain = text.replace(":", "").lower()
+    if text and not _PIN.fullmatch(plain):
+        raise ValueError("write the 64 hexadecimal digits that `certmaster-ca --fingerprint` prints there")
+    return plain
 
 
 CERTMASTER_SETTINGS = (
@@ -55,6 +68,14 @@ CERTMASTER_SETTINGS = (
     Setting("sync_certs", False, "copy certificates to minions that are overlords themselves"),
     Setting("peering", True, "let minions be overlords of each other"),
     Setting("peerroot", Path("/var/lib/certmaster/peers"), "the certificates of peers"),
+    Setting("tokenroot", Path("/var/lib/certmaster/tokens"), "the one-time tokens"),
+    Setting("replacedroot", Path("/var/lib/certmaster/replaced"), "certificates whose name has a new key"),
+    Setting(
+        "admin_socket", Path("/run/certmaster/admin.sock"), "where programs of this machine ask; empty: not"
+    ),
+    Setting(
+        "admin_group", "", "the group that may use that socket; empty: nobody but the owner and its group"
+    ),
 )
 
 MINION_SETTINGS = (
@@ -62,6 +83,8 @@ MINION_SETTINGS = (
     Setting("certmaster", "localhost", "host name or address of the certmaster"),
     Setting("certmaster_port", 51235, "port of the certmaster", limits=PORTS),
     Setting("cert_dir", Path("/etc/pki/certmaster"), "this machine's own key and certificate"),
+    Setting("ca_fingerprint", "", "SHA-256 of the only authority to be trusted, in hex", read=read_pin),
+    Setting("token_file", Path("/etc/certmaster/token"), "a one-time token to enrol with, removed when used"),
 )
 
 
@@ -82,6 +105,10 @@ class CertmasterConfig:
     sync_certs: bool
     peering: bool
     peerroot: Path
+    tokenroot: Path
+    replacedroot: Path
+    admin_socket: Path
+    admin_group: str
 
 
 @dataclass(frozen=True)
@@ -92,6 +119,8 @@ class MinionConfig:
     certmaster: str
     certmaster_port: int
     cert_dir: Path
+    ca_fingerprint: str = ""
+    token_file: Path = Path()
 
 
 def root() -> Path:
@@ -187,7 +216,7 @@ def _convert(setting: Setting, text: str) -> Any:
             if choice.lower() == text.lower():
                 return choice
         raise ValueError(f"write one of {', '.join(setting.choices)}")
-    return text
+    return setting.read(text) if setting.read is not None else text
 
 
 def _number(setting: Setting, text: str) -> Any:

@@ -5,7 +5,9 @@ CertmasterError
  |- BadRequest       a certificate request that is not to be signed: make another
  |- BadCertificate   bytes that are no usable certificate or key
  |- KeyConflict      the name is held by another key: clean it first, or leave it
- |- UnknownName      nothing waits or is signed under that name
+ |- TokenRefused     a request shows a one-time token that is not good for it: get another token
+ |- AlreadyMade      this very request was done before: look at what it made
+ |- UnknownName      nothing waits, is signed or was made under that name
  |- FileError        a file of certificates cannot be read or written
  |- ListenError      the address to listen on cannot be had
  `- NoCertificate    the certmaster did not give a certificate that can be used
@@ -35,8 +37,16 @@ class KeyConflict(CertmasterError):
     """The name is held by another key; the text says how it is freed."""
 
 
+class TokenRefused(CertmasterError):
+    """A request shows a one-time token that is not good for it; the text says why."""
+
+
+class AlreadyMade(CertmasterError):
+    """This very request was done before; the text names what it made."""
+
+
 class UnknownName(CertmasterError):
-    """Nothing waits or is signed under that name; the text names the nearest."""
+    """Nothing waits, is signed or was made under that name; the text names the nearest."""
 
 
 class FileError(CertmasterError):

@@ -8,6 +8,9 @@ from xml.parsers import expat
 
 _DEEPEST = 32
 
+# The codes of faults. Historic servers know 1 alone; the others go to our own minions and administrators.
+FAILED, UNKNOWN, WRONG, DONE_BEFORE, TOKEN_REFUSED = 1, 2, 3, 4, 5
+
 # What xmlrpc.client is seen to raise on XML that is well-formed and yet no XML-RPC.
 BROKEN = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError)
 
@@ -28,14 +31,14 @@ def decode_call(body: bytes) -> tuple[str, tuple[Any, ...]]:
     return method, args
 
 
-def encode_result(value: list[object]) -> bytes:
+def encode_result(value: Any) -> bytes:
     """The response that carries a value."""
     return xmlrpc.client.dumps((value,), methodresponse=True).encode()
 
 
-def encode_fault(text: str) -> bytes:
-    """The response that carries a fault, with the code historic servers give."""
-    return xmlrpc.client.dumps(xmlrpc.client.Fault(1, text), methodresponse=True).encode()
+def encode_fault(text: str, code: int = FAILED) -> bytes:
+    """The response that carries a fault."""
+    return xmlrpc.client.dumps(xmlrpc.client.Fault(code, text), methodresponse=True).encode()
 
 
 def _check_xml(body: bytes) -> None:
