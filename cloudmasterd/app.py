@@ -17,6 +17,7 @@ from cloudmasterd.fleet import Fleet
 from cloudmasterd.func_fabric import FuncFabric, open_func
 from cloudmasterd.image_push import ImagePush
 from cloudmasterd.images import Images
+from cloudmasterd.installs import InstallRules, Installs
 from cloudmasterd.machines import Machines
 from cloudmasterd.model import MemoryPolicy
 from cloudmasterd.operations import Operations, ResourceCache
@@ -70,6 +71,7 @@ class App:
                 machines=Machines(self.store, self.runner, resources, clock, _rules(config), images),
                 images=images,
                 flavors=config.flavors,
+                installs=Installs(self.store, clock),
             )
             self._closing = stack.pop_all()
 
@@ -80,7 +82,15 @@ class App:
     def _new_runner(self, resources: ResourceCache, images: Images, clock: Clock) -> TaskRunner:
         operations = Operations(self.fabric)
         push = ImagePush(operations, images, clock)
-        tools = Tools(self.store, self.fleet, operations, resources, self.config.shutdown_timeout_s, push)
+        tools = Tools(
+            self.store,
+            self.fleet,
+            operations,
+            resources,
+            self.config.shutdown_timeout_s,
+            push,
+            _install_rules(self.config),
+        )
         return TaskRunner(
             self.store,
             build_recipes(tools),
@@ -189,3 +199,7 @@ def _rules(config: Config) -> Rules:
         config.flavors,
         stale_limit_s(config.poll_interval_s),
     )
+
+
+def _install_rules(config: Config) -> InstallRules:
+    return InstallRules(config.public_url, config.install_silent_s, config.install_timeout_s)

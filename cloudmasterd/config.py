@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
 import socket
 from collections.abc import Mapping
@@ -12,72 +11,25 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from cloudmasterd.errors import ConfigError
-from cloudmasterd.flavors import DEFAULT_FLAVORS, Flavor, format_flavors, parse_flavors
+from cloudmasterd.flavors import DEFAULT_FLAVORS, Flavor, format_flavors
 from cloudmasterd.placement import Policy
+from cloudmasterd.setting_values import (
+    Parse,
+    WrongValue,
+    absolute_path,
+    address,
+    base_url,
+    flavors,
+    one_of,
+    policy,
+    profile_name,
+    title,
+    whole_number,
+)
 
 DEFAULT_FILE = "/etc/cloudmasterd/cloudmasterd.conf"
 SECTION = "main"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-
-
-class _WrongError(Exception):
-    """A value does not fit its setting; the text is what would be right."""
-
-
-Parse = Callable[[str], Any]
-
-
-def _whole_number(low: int, high: int) -> Parse:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"-?[0-9]{1,12}", text) or not low <= int(text) <= high:
-            raise _WrongError(f"a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _one_of(*words: str) -> Parse:
-    def parse(text: str) -> str:
-        if text.upper() not in words:
-            raise _WrongError(f"one of {', '.join(words)}")
-        return text.upper()
-
-    return parse
-
-
-def _address(text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError as exc:
-        if not re.fullmatch(r"[A-Za-z]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?", text):
-            raise _WrongError("an IP address such as 127.0.0.1, 0.0.0.0 or ::1, or a host name") from exc
-        return text
-
-
-def _absolute_path(text: str) -> Path:
-    if not text.startswith("/") or "\0" in text:
-        raise _WrongError("an absolute path, beginning with /")
-    return Path(text)
-
-
-def _policy(text: str) -> Policy:
-    try:
-        return Policy(text.lower())
-    except ValueError as exc:
-        raise _WrongError(f"one of {', '.join(policy.value for policy in Policy)}") from exc
-
-
-def _flavors(text: str) -> tuple[Flavor, ...]:
-    try:
-        return parse_flavors(text)
-    except ValueError as exc:
-        raise _WrongError(str(exc)) from exc
-
-
-def _title(text: str) -> str:
-    if len(text) > 100 or not text.isprintable():
-        raise _WrongError("at most 100 printable characters")
-    return text
 
 
 @dataclass(frozen=True)
@@ -98,106 +50,133 @@ SETTINGS = (
         "127.0.0.1",
         "Address the pages and the REST interface listen on. There is no login yet: whoever reaches this"
         " address can use them.",
-        _address,
+        address,
     ),
-    Setting("listen_port", 8107, "TCP port they listen on.", _whole_number(1, 65535)),
+    Setting("listen_port", 8107, "TCP port they listen on.", whole_number(1, 65535)),
     Setting(
         "database",
         Path("/var/lib/cloudmasterd/cloudmasterd.db"),
         "The SQLite file; it is made when it is not there. Only one cloudmasterd can have it open.",
-        _absolute_path,
+        absolute_path,
     ),
     Setting(
         "image_dir",
         Path("/var/lib/cloudmasterd/images"),
         "Where the data of images is kept; it is made when it is not there, for its owner alone.",
-        _absolute_path,
+        absolute_path,
     ),
     Setting(
         "name",
         "",
         "What the pages call this cloud.",
-        _title,
+        title,
         shown_default="the host name of the cloud master",
     ),
     Setting(
         "func_root",
         Path("/"),
         "The directory below which the files of Func and certmaster lie, e.g. etc/func/overlord.conf.",
-        _absolute_path,
+        absolute_path,
     ),
     Setting(
         "poll_interval_s",
         15,
         "Seconds between two looks at a cloud instance, give or take 10 %.",
-        _whole_number(1, 3600),
+        whole_number(1, 3600),
     ),
     Setting(
         "minion_timeout_s",
         10,
         "Seconds a cloud instance may take for one answer before it counts as unreachable.",
-        _whole_number(1, 300),
+        whole_number(1, 300),
     ),
     Setting(
         "breaker_max_interval_s",
         300,
         "A cloud instance that fails three times in a row is asked less and less often, at last once in"
         " this many seconds. At least poll_interval_s.",
-        _whole_number(1, 86400),
+        whole_number(1, 86400),
     ),
     Setting(
         "reserve_memory_min_mb",
         1024,
         "MB of each cloud instance's memory that no machine instance gets, at least.",
-        _whole_number(0, 1 << 30),
+        whole_number(0, 1 << 30),
     ),
     Setting(
         "reserve_memory_percent",
         5,
         "The same in percent of its memory; the larger of the two counts.",
-        _whole_number(0, 100),
+        whole_number(0, 100),
     ),
     Setting(
         "machine_overhead_mb",
         128,
         "MB counted for each active machine instance on top of its own memory.",
-        _whole_number(0, 1 << 20),
+        whole_number(0, 1 << 20),
     ),
     Setting(
         "placement_policy",
         Policy.MOST_FREE_MEMORY,
         "Which of the cloud instances that can take a new machine instance gets it: most-free-memory, pack"
         " (the fullest) or spread (the one with the fewest active).",
-        _policy,
+        policy,
         show=lambda policy: str(policy.value),
     ),
     Setting(
         "flavors",
         DEFAULT_FLAVORS,
         "Named sizes, NAME=MEMORY_MB:VCPUS:DISK_GB joined with commas, all in one line.",
-        _flavors,
+        flavors,
         show=format_flavors,
     ),
     Setting(
         "tasks_per_cloud",
         4,
         "Tasks that may be under way at once on one cloud instance; more wait in line.",
-        _whole_number(1, 64),
+        whole_number(1, 64),
     ),
     Setting(
         "task_patience_s",
         600,
         "Seconds a task keeps trying while its cloud instance does not answer, before it fails.",
-        _whole_number(10, 86400),
+        whole_number(10, 86400),
     ),
     Setting(
         "shutdown_timeout_s",
         120,
         "Seconds a machine instance may take to shut down when it is asked to. Then the task fails and"
         " offers to power it off; nothing is powered off unasked.",
-        _whole_number(5, 3600),
+        whole_number(5, 3600),
     ),
-    Setting("log_level", "INFO", f"The least that is logged: {', '.join(LOG_LEVELS)}.", _one_of(*LOG_LEVELS)),
+    Setting(
+        "public_url",
+        "",
+        "Where installing machines reach this cloud master, through Apache: what they report goes there.",
+        base_url,
+        shown_default="`http://HOST/` with the host name of the cloud master",
+    ),
+    Setting(
+        "install_silent_s",
+        900,
+        "Seconds without a word from an installing machine after which its task says that it is silent.",
+        whole_number(10, 86400),
+    ),
+    Setting(
+        "install_timeout_s",
+        7200,
+        "Seconds an installation may take; then its task fails.",
+        whole_number(60, 604800),
+    ),
+    Setting(
+        "rebuild_profile",
+        "",
+        "The cobbler profile a cloud instance is rebuilt from when the request names none; empty: the one it"
+        " was last rebuilt from.",
+        profile_name,
+        shown_default="none",
+    ),
+    Setting("log_level", "INFO", f"The least that is logged: {', '.join(LOG_LEVELS)}.", one_of(*LOG_LEVELS)),
 )
 
 
@@ -222,6 +201,10 @@ class Config:
     tasks_per_cloud: int
     task_patience_s: int
     shutdown_timeout_s: int
+    public_url: str
+    install_silent_s: int
+    install_timeout_s: int
+    rebuild_profile: str
     log_level: str
 
 
@@ -239,6 +222,7 @@ def load_config(path: Optional[Path] = None, root: Path = Path("/")) -> Config:
         if isinstance(value, Path):
             values[key] = _below(root, value)
     values["name"] = values["name"] or socket.gethostname()
+    values["public_url"] = values["public_url"] or f"http://{socket.gethostname()}/"
     if values["breaker_max_interval_s"] < values["poll_interval_s"]:
         raise ConfigError(
             f"{file}: breaker_max_interval_s = {values['breaker_max_interval_s']} is less than"
@@ -300,7 +284,7 @@ def _check_section(line: str, where: str) -> None:
 def _value(setting: Setting, text: str, where: str) -> Any:
     try:
         return setting.parse(text)
-    except _WrongError as exc:
+    except WrongValue as exc:
         raise ConfigError(f"{where}: {setting.key} = {_quote(text)} is not right: give {exc}") from exc
 
 

@@ -6,6 +6,7 @@ from cloudmasterd.web.api import changes as changes_api
 from cloudmasterd.web.api import clouds as clouds_api
 from cloudmasterd.web.api import events as events_api
 from cloudmasterd.web.api import images as images_api
+from cloudmasterd.web.api import installs as installs_api
 from cloudmasterd.web.api import machines as machines_api
 from cloudmasterd.web.api import tasks as tasks_api
 from cloudmasterd.web.api.changes import Changes
@@ -14,6 +15,7 @@ from cloudmasterd.web.api.document import Document
 from cloudmasterd.web.api.events import Events
 from cloudmasterd.web.api.health import Health
 from cloudmasterd.web.api.images import Images
+from cloudmasterd.web.api.installs import Reports
 from cloudmasterd.web.api.machines import Machines
 from cloudmasterd.web.api.room import Room
 from cloudmasterd.web.api.tasks import Tasks
@@ -49,8 +51,17 @@ def api_table(site: Site, clouds: Clouds, waits: Waits) -> tuple[Route, ...]:
         Route("GET", "/api/v1/capacity", room.capacity),
         Route("POST", "/api/v1/placements", room.place, body=Body.JSON),
         Route("GET", "/api/v1/openapi.json", api.get),
+        *_reports(Reports(site)),
         Route("GET", "/healthz", health.live, media=None),
         Route("GET", "/readyz", health.ready, media=None),
+    )
+
+
+def _reports(reports: Reports) -> tuple[Route, ...]:
+    path, params = "/install/{token}/{phase}", installs_api.REPORT_PARAMS
+    return (
+        Route("GET", path, reports.take, params, media=None),
+        Route("POST", path, reports.take, params, media=None, body=Body.FORM),
     )
 
 

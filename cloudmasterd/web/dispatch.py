@@ -12,6 +12,7 @@ import cherrypy
 from cherrypy import _cplogging, _cprequest
 
 from cloudmasterd.errors import Invalid
+from cloudmasterd.web import paths
 from cloudmasterd.web.exchange import HTML, Reply
 from cloudmasterd.web.front import Front, Incoming
 from cloudmasterd.web.problems import BodyTooSlow, LengthRequired, Problem
@@ -34,7 +35,8 @@ class QuietLog(_cplogging.LogManager):
         """One line a request."""
         if access.isEnabledFor(logging.DEBUG):
             request, response = cherrypy.serving.request, cherrypy.serving.response
-            access.debug("%s %r %s", request.remote.ip, request.request_line, response.status)
+            line = paths.shown(request.request_line)
+            access.debug("%s %r %s", request.remote.ip, line, response.status)
 
 
 class Response(_cprequest.Response):
@@ -143,7 +145,7 @@ def request_class(front: Front) -> type:
         def handle_error(self) -> None:
             """A bug: log it under an id, tell the client the id and no more."""
             error_id = front.site.clock.new_id()
-            log.exception("internal error %s in %s %r", error_id, self.method, self.path_info)
+            log.exception("internal error %s in %s %r", error_id, self.method, paths.shown(self.path_info))
             text = f"this is an error in cloudmasterd, not in your request; its log has it under {error_id}"
             response = cherrypy.serving.response
             response.headers.pop("Content-Length", None)

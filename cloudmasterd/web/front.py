@@ -106,7 +106,7 @@ class Front:
     def _refuse(self, error: CloudError, path: str, incoming: Incoming) -> Reply:
         problem = problem_of(error)
         if problem.status >= 500:
-            log.warning("%s %s: %d: %s", incoming.method, path[:200], problem.status, error)
+            log.warning("%s %s: %d: %s", incoming.method, paths.shown(path)[:200], problem.status, error)
             if isinstance(error, RemoteFault) and error.traceback:
                 log.info("the cloud instance's own traceback:\n%s", error.traceback)
         return self.tell(problem, path, incoming.accept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Optional
 from urllib.parse import quote, unquote_to_bytes
 
@@ -9,6 +10,7 @@ from cloudmasterd.errors import Invalid
 from cloudmasterd.model import MachineInstance
 
 MAX_NAME = 255
+_SECRET = re.compile(r"(/install/)[^/?#\s'\"]+")
 OTHER_PAGES = ("new",)  # what stands below /machines/ and is no machine instance
 
 
@@ -18,6 +20,11 @@ def split_target(target: str) -> tuple[str, str]:
     if not path.startswith("/") and "://" in path:
         path = "/" + path.split("://", 1)[1].partition("/")[2]
     return path, query
+
+
+def shown(text: str) -> str:
+    """What holds a path, for a log: without the tokens by which installing machines are known."""
+    return _SECRET.sub(r"\1...", text)
 
 
 def is_name(name: str) -> bool:

@@ -14,6 +14,7 @@ from cloudmasterd.model import (
     CloudState,
     Event,
     Image,
+    Install,
     MachineInstance,
     MachineState,
     Task,
@@ -195,6 +196,16 @@ class ImageCases(Protocol):
         """Take it out; Conflict while a task is to clone it."""
 
 
+class InstallReports(Protocol):
+    """What installing machines may say, each known by its token. Both raise NotFound for a wrong one."""
+
+    def report(self, token: str, phase: str, text: str = "") -> None:
+        """Take down a phase; Invalid for one there is not."""
+
+    def check(self, token: str) -> Install:
+        """Whether it would be taken."""
+
+
 @dataclass(frozen=True)
 class Site:
     """One cloud master as its pages and its REST interface see it.
@@ -212,3 +223,4 @@ class Site:
     machines: UseCases = cast(UseCases, None)  # noqa: RUF009  a site that only shows needs none
     flavors: Sequence[Flavor] = DEFAULT_FLAVORS
     images: ImageCases = cast(ImageCases, None)  # noqa: RUF009  as above
+    installs: InstallReports = cast(InstallReports, None)  # noqa: RUF009  as above

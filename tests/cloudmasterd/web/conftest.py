@@ -24,6 +24,7 @@ with warnings.catch_warnings():
     # SQLObject's formencode imports the standard library's cgi, which Python 3.11 and 3.12 call deprecated
     warnings.filterwarnings("ignore", "'cgi' is deprecated", DeprecationWarning)
     from cloudmasterd.images import Images
+    from cloudmasterd.installs import Installs
     from cloudmasterd.machines import Machines
     from cloudmasterd.store import Store
     from cloudmasterd.tasks import TaskRunner
@@ -253,7 +254,11 @@ def world(port: int, tmp_path: Path) -> Iterator[World]:
     resources = ResourceCache(Operations(fabric), clock)
     images = Images(store, tmp_path / "images", clock)
     machines = Machines(store, runner, resources, clock, Rules(), images)
-    site = Site(store, fleet, clock, "cloud.example.org", 15, lambda: problems, machines, images=images)
+    installs = Installs(store, clock)
+    site = Site(
+        store, fleet, clock, "cloud.example.org", 15, lambda: problems, machines,
+        images=images, installs=installs,
+    )  # fmt: skip
     cherrypy.tree.mount(application(site, waits), "")
     runner.start()
     yield World(port, store, fleet, clock, problems, gate, waits)
