@@ -7,6 +7,7 @@ whatever group or session they are: the kernel tells what was in a process's env
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -83,22 +84,25 @@ def run(argv: Sequence[str], limit_s: float, env: Optional[Mapping[str, str]] = 
     return Done(done.returncode, _text(done.stdout), _text(done.stderr))
 
 
-def start(argv: Sequence[str], env: Mapping[str, str], work: Path, output: int) -> Child:
+def start(argv: Sequence[str], env: Mapping[str, str], work: Path, output: int, given: str = "") -> Child:
     """Start a program that works for long in the folder `work`; what it says goes to the file `output`.
 
-    Raises OSError where it cannot be started.
+    It reads `given`, which is short. Raises OSError where it cannot be started.
     """
-    return Child(
-        subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=work,
-            env={**env, WORK: str(work)},
-            start_new_session=True,
-        )
+    popen = subprocess.Popen(
+        list(argv),
+        stdin=subprocess.PIPE if given else subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        cwd=work,
+        env={**env, WORK: str(work)},
+        start_new_session=True,
     )
+    if popen.stdin is not None:
+        # A pipe holds far more than what is given, so this waits for nobody.
+        with contextlib.suppress(BrokenPipeError), popen.stdin as stdin:
+            stdin.write(given.encode("utf-8"))
+    return Child(popen)
 
 
 def end_all(work: Path, reap: Callable[[], object] = lambda: None, grace_s: float = GRACE_S) -> bool:
@@ -114,9 +118,11 @@ def end_all(work: Path, reap: Callable[[], object] = lambda: None, grace_s: floa
     # INT, because Python programs such as virt-install clean up at that, and at TERM they do not.
     for number, within_s in ((signal.SIGINT, grace_s), (signal.SIGKILL, KILLED_WITHIN_S)):
         end = time.monotonic() + within_s
-        for pid in found:
-            _signal(pid, number)
+        told: set[int] = set()
         while found and time.monotonic() < end:
+            for pid in set(found) - told:  # one that was told may have started another before it ended
+                _signal(pid, number)
+                told.add(pid)
             time.sleep(LOOK_S)
             reap()
             found = _processes(work)
