@@ -11,16 +11,20 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Optional
 
-from certmaster import __version__, config
+from certmaster import __version__, ca, config
+from certmaster.admin_socket import AdminSocket
 from certmaster.authority import Authority
-from certmaster.errors import CertmasterError
+from certmaster.errors import CertmasterError, FileError
 from certmaster.names import find_minion_name
 from certmaster.request import obtain_certificate, unsigned
 from certmaster.server import CertmasterServer
+from certmaster.token_text import new_token_lines, read_duration, token_lines
+from certmaster.tokens import DEFAULT_S
 
 log = logging.getLogger("certmaster")
 
@@ -42,8 +46,24 @@ def certmaster_ca(argv: Arguments = None) -> int:
     what.add_argument("-c", "--clean", nargs="+", metavar="GLOB", help="remove requests and certificates")
     what.add_argument("--list-signed", nargs="*", metavar="GLOB", help="names of signed certificates")
     what.add_argument("--list-cert-hash", nargs="*", metavar="GLOB", help="CN-HASH as minion-acl.d wants it")
+    what.add_argument(
+        "--fingerprint", action="store_true", help="SHA-256 of the authority, as minions pin it"
+    )
+    what.add_argument("--new-token", metavar="NAME", help="make a one-time token for a name or a glob")
+    what.add_argument("--list-tokens", action="store_true", help="tokens of the last days, and their states")
+    what.add_argument("--delete-token", nargs="+", metavar="ID", help="take tokens back")
     parser.add_argument("--long", action="store_true", help="with --list-signed: show the days left, too")
-    return _run(_manage, parser.parse_args(argv))
+    parser.add_argument(
+        "--expires", type=_duration, metavar="TIME", help="with --new-token: how long it is good (1h)"
+    )
+    parser.add_argument(
+        "--replace", action="store_true", help="with --new-token: also where the name has a certificate"
+    )
+    parser.epilog = _CA_NOTES
+    arguments = parser.parse_args(argv)
+    if arguments.new_token is None and (arguments.expires is not None or arguments.replace):
+        parser.error("--expires and --replace go with --new-token")
+    return _run(_manage, arguments)
 
 
 def certmaster_request(argv: Arguments = None) -> int:
@@ -51,11 +71,56 @@ def certmaster_request(argv: Arguments = None) -> int:
     parser = _parser("certmaster-request", "Get this machine's certificate from the certmaster.")
     parser.add_argument("--name", default="", help="what this machine is called (default: found out)")
     parser.add_argument("--once", action="store_true", help="ask once instead of until it is signed")
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="a one-time token; removed once it has served"
+    )
+    parser.add_argument(
+        "--ca-fingerprint", type=_pin, metavar="HEX", help="trust this authority alone (SHA-256)"
+    )
+    parser.epilog = _REQUEST_NOTES
     return _run(_request, parser.parse_args(argv))
 
 
+_CA_NOTES = """\
+A token lets one machine of that name in, at once, without --sign. NAME may be a glob such as
+'cloud*.example.org'. The machine proves that it has the token and never sends it; no other key can
+use what it sends. With --replace (one name, no glob) it also takes a name that has a certificate
+already, such as that of a machine that was installed anew; the old certificate is kept aside.
+TIME is a number and s, m, h or d, from 60s to 30d.
+
+The first line of --new-token is fit for scripts: genome_token=TOKEN genome_ca=FINGERPRINT.
+
+exit status: 0 done; 1 a name or token is unknown, refused or not all could be done, or a file cannot be
+used; 2 wrong usage
+"""
+
+_REQUEST_NOTES = """\
+What --token-file and --ca-fingerprint say stands above token_file and ca_fingerprint of
+/etc/certmaster/minion.conf. Keep the token's file 0600. `certmaster-ca --fingerprint` on the certmaster
+prints the fingerprint; with it no answer of another certmaster is taken.
+
+exit status: 0 the certificate is there; 1 it is not; 2 wrong usage
+"""
+
+
+def _duration(text: str) -> int:
+    try:
+        return read_duration(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
+
+
+def _pin(text: str) -> str:
+    try:
+        return config.read_pin(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(f"{text!r}: {exc}") from exc
+
+
 def _parser(name: str, description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=name, description=description)
+    parser = argparse.ArgumentParser(
+        prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--root", type=Path, metavar="DIR", help="directory below which all paths lie")
     parser.add_argument("--version", action="version", version=f"{name} {__version__}")
     return parser
@@ -105,7 +170,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     authority = _authority(settings)
     with _terminated_by(lambda: sys.exit(0)):
         authority.prepare()
-    server = CertmasterServer(authority, settings.listen_addr, settings.listen_port)
+    admin = None
+    if settings.admin_socket != Path():
+        admin = AdminSocket(settings.admin_socket, settings.admin_group)
+    server = CertmasterServer(authority, settings.listen_addr, settings.listen_port, admin_socket=admin)
 
     def ready(addr: str, port: int) -> None:
         signing = "signs every request" if settings.autosign else "requests wait for certmaster-ca"
@@ -129,6 +197,15 @@ def _manage(arguments: argparse.Namespace) -> int:
         return _show(authority.list_waiting())
     if arguments.list_cert_hash is not None:
         return _show(authority.list_hashes(arguments.list_cert_hash))
+    if arguments.fingerprint:
+        return _show([ca.pin(authority.certificate())])
+    if arguments.list_tokens:
+        tokens = authority.tokens
+        return _show(token_lines([(token, tokens.state(token)) for token in tokens.list()]))
+    if arguments.new_token is not None:
+        return _new_token(authority, arguments)
+    if arguments.delete_token is not None:
+        return _each(arguments.delete_token, lambda one: _delete_token(authority, one))
     if arguments.list_signed is not None:
         signed = authority.list_signed(arguments.list_signed)
         if not arguments.long:
@@ -138,6 +215,18 @@ def _manage(arguments: argparse.Namespace) -> int:
     if arguments.sign is not None:
         return _each(arguments.sign, lambda name: f"{name} signed: {authority.sign(name)}")
     return _each(arguments.clean, lambda glob: "\n".join(f"removed {p}" for p in authority.clean(glob)))
+
+
+def _new_token(authority: Authority, arguments: argparse.Namespace) -> int:
+    pin = ca.pin(authority.prepare())
+    expires_s = DEFAULT_S if arguments.expires is None else arguments.expires
+    token, secret = authority.tokens.add(arguments.new_token, expires_s, arguments.replace)
+    return _show(new_token_lines(token, secret, pin, socket.gethostname()))
+
+
+def _delete_token(authority: Authority, token_id: str) -> str:
+    authority.tokens.delete(token_id)
+    return f"deleted {token_id}"
 
 
 def _each(names: Sequence[str], act: Callable[[str], str]) -> int:
@@ -166,6 +255,12 @@ def _days_left(end: datetime, now: datetime) -> str:
 def _request(arguments: argparse.Namespace) -> int:
     settings = config.load_minion_config(arguments.root)
     logging.getLogger().setLevel(settings.log_level)
+    if arguments.token_file is not None:
+        if not arguments.token_file.is_file():
+            raise FileError(f"{arguments.token_file}: there is no such file: --token-file names one")
+        settings = replace(settings, token_file=arguments.token_file.absolute())
+    if arguments.ca_fingerprint is not None:
+        settings = replace(settings, ca_fingerprint=arguments.ca_fingerprint)
     name = find_minion_name(arguments.name, settings.certmaster, settings.certmaster_port)
     stopped = threading.Event()
     with _terminated_by(stopped.set):

@@ -13,17 +13,25 @@ from pathlib import Path
 from typing import Any, Optional
 from xml.parsers import expat
 
-from certmaster import ca
+from certmaster import ca, proof, token_file
 from certmaster.certdir import PUBLIC, SECRET, MinionFiles, locked, minion_files, read_file, write_file
 from certmaster.config import MinionConfig
-from certmaster.errors import BadCertificate, BadRequest, FileError, NoCertificate, Unreachable
+from certmaster.errors import (
+    BadCertificate,
+    BadRequest,
+    FileError,
+    NoCertificate,
+    TokenRefused,
+    Unreachable,
+)
 from certmaster.names import check_host_name
-from certmaster.rpc import BROKEN
+from certmaster.rpc import BROKEN, TOKEN_REFUSED
 
 log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 20.0
 _STOP_CHECK_S = 0.1
+_LONGEST_SAID = 500
 
 
 @dataclass(frozen=True)
@@ -50,26 +58,30 @@ def obtain_certificate(
     Returns at once, without a call, when cert_dir holds a matching set that has not expired; None where
     `stop` got true. With `once` it asks but once: None where it is not signed yet, NoCertificate raised
     where that fails. Without it a failure is logged whenever its reason changes. Raises FileError, and
-    BadRequest for a bad name, in either case.
+    BadRequest for a bad name, in either case. A token is removed once it has served.
     """
     name = check_host_name(name)
     files = minion_files(config.cert_dir, name)
+    _check_known_authority(config, files)
     if _is_complete(files, now()):
+        token_file.remove(config.token_file)
         return _certificates(files)
+    token_file.warn_of(
+        config.token_file, trusts_somebody=bool(config.ca_fingerprint) or files.ca_file.exists()
+    )
     with locked(config.cert_dir):
         csr_pem = _key_and_request(files, name)
+    if once:
+        return _ask_and_accept(config, files, name, csr_pem, timeout_s)
     said = ""
     while not stop():
         try:
-            if _ask_and_accept(config, files, name, csr_pem, timeout_s):
-                return _certificates(files)
+            found = _ask_and_accept(config, files, name, csr_pem, timeout_s)
+            if found is not None:
+                return found
             reason = unsigned(config, name)
         except NoCertificate as exc:
-            if once:
-                raise
             reason = str(exc)
-        if once:
-            break
         if reason != said:
             log.warning("%s; asking again every %g s", reason, wait_s)
             said = reason
@@ -87,13 +99,52 @@ def unsigned(config: MinionConfig, name: str) -> str:
 
 def _ask_and_accept(
     config: MinionConfig, files: MinionFiles, name: str, csr_pem: bytes, timeout_s: float
-) -> bool:
-    answer = _ask(config, csr_pem, timeout_s)
+) -> Optional[Certificates]:
+    """One round; None where the certmaster has not signed yet. Raises NoCertificate, FileError."""
+    refused = ""
+    try:
+        answer = _ask(config, _with_proof(config, files, name, csr_pem), timeout_s)
+    except TokenRefused as exc:
+        # A machine nobody can log in to must not be stranded by a token that ended during its installation:
+        # it waits as one without a token, and an administrator may sign it by hand.
+        refused = f"{exc}. It asked without the token: `certmaster-ca --sign {name}` signs it there"
+        answer = _ask(config, csr_pem, timeout_s)
     if answer is None:
-        return False
-    _accept(files, name, *answer)
+        if refused:
+            raise NoCertificate(refused)
+        return None
+    _accept(config, files, name, *answer)
     log.info("certificate of %s received from %s port %d", name, config.certmaster, config.certmaster_port)
-    return True
+    token_file.remove(config.token_file)
+    return _certificates(files)
+
+
+def _with_proof(config: MinionConfig, files: MinionFiles, name: str, csr_pem: bytes) -> bytes:
+    """The request with the proof of this machine's token in it, as it is where there is no token.
+
+    Made for the wire alone: the file of the request stays without. Raises TokenRefused for what is no token.
+    """
+    token = token_file.read(config.token_file)
+    key_pem = read_file(files.key_file)
+    if not token or key_pem is None:
+        return csr_pem
+    fingerprint = ca.read_request(csr_pem).key_fingerprint
+    return ca.make_request(key_pem, name, proof.make(token, name, fingerprint))
+
+
+def _check_known_authority(config: MinionConfig, files: MinionFiles) -> None:
+    known = read_file(files.ca_file)
+    if known is None or not config.ca_fingerprint:
+        return
+    try:
+        there = ca.pin(known)
+    except BadCertificate as exc:
+        raise FileError(f"{files.ca_file}: {exc}: restore it, or remove it to get it anew") from exc
+    if there != config.ca_fingerprint:
+        raise FileError(
+            f"{files.ca_file} is the authority {there}, and ca_fingerprint says {config.ca_fingerprint}: "
+            "remove the file if this machine is to join another certmaster, else correct the setting"
+        )
 
 
 def _pause(wait_s: float, stop: Callable[[], bool]) -> None:
@@ -165,7 +216,10 @@ def _ask(config: MinionConfig, csr_pem: bytes, timeout_s: float) -> Optional[tup
         reason = exc.strerror or str(exc)
         raise Unreachable(f"{where} cannot be reached: {reason} (set in certmaster's minion.conf)") from exc
     except xmlrpc.client.Fault as exc:
-        raise NoCertificate(f"{where} answers: {exc.faultString}") from exc
+        said = "".join(c if c.isprintable() else "?" for c in exc.faultString[:_LONGEST_SAID])
+        if exc.faultCode == TOKEN_REFUSED:
+            raise TokenRefused(f"{where} refuses the request: {said}") from exc
+        raise NoCertificate(f"{where} answers: {said}") from exc
     except (xmlrpc.client.Error, http.client.HTTPException, expat.ExpatError, *BROKEN) as exc:
         raise Unreachable(f"{where} does not answer as a certmaster does: {exc}") from exc
     if isinstance(answer, (list, tuple)) and len(answer) == 3 and isinstance(answer[0], bool):
@@ -177,9 +231,15 @@ def _ask(config: MinionConfig, csr_pem: bytes, timeout_s: float) -> Optional[tup
     raise Unreachable(f"{where} does not answer as a certmaster does: {str(answer)[:80]!r}")
 
 
-def _accept(files: MinionFiles, name: str, cert_pem: bytes, ca_pem: bytes) -> None:
+def _accept(config: MinionConfig, files: MinionFiles, name: str, cert_pem: bytes, ca_pem: bytes) -> None:
     """Write what came once it proved good; raises NoCertificate where it is not."""
     try:
+        if config.ca_fingerprint and ca.pin(ca_pem) != config.ca_fingerprint:
+            raise NoCertificate(
+                f"the authority of the certmaster at {config.certmaster} port {config.certmaster_port} is "
+                f"{ca.pin(ca_pem)}, and ca_fingerprint says {config.ca_fingerprint}: somebody answers in its "
+                "place, or the setting is of another certmaster. Nothing was taken from it"
+            )
         if not ca.key_matches(cert_pem, read_file(files.key_file) or b""):
             raise NoCertificate(
                 f"the certmaster sent a certificate for another key than {files.key_file}: "

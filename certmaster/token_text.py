@@ -1,0 +1,48 @@
+"""What certmaster-ca reads and says of tokens: durations, the list, and what a new token is used with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from certmaster.tokens import Token
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def read_duration(text: str) -> int:
+    """Seconds of `90s`, `30m`, `1h` or `7d`; raises ValueError saying what would be right."""
+    found = re.fullmatch(r"([0-9]{1,7})([smhd])", text.strip().lower())
+    if found is None:
+        raise ValueError(f"{text!r} is no duration: write a number and s, m, h or d, such as 1h")
+    return int(found[1]) * _UNITS_S[found[2]]
+
+
+def new_token_lines(token: Token, secret: str, pin: str, certmaster: str) -> list[str]:
+    """What to do with a new token; the first line alone is for scripts."""
+    return [
+        f"genome_token={secret} genome_ca={pin}",
+        "",
+        f"Token {token.id} for {token.name}, good once, until {token.expires_at}. It is not shown again.",
+        "",
+        "To install a machine with it:",
+        f"  genome-replace-self -c $COBBLER_REPO -m certmaster={certmaster} \\",
+        f"    -m genome_token={secret} -m genome_ca={pin}",
+        "",
+        "On a machine that is installed already:",
+        "  in /etc/certmaster/minion.conf, below [main]:",
+        f"    certmaster = {certmaster}",
+        f"    ca_fingerprint = {pin}",
+        "  in /etc/certmaster/token, mode 0600:",
+        f"    {secret}",
+    ]
+
+
+def token_lines(tokens: Sequence[tuple[Token, str]]) -> list[str]:
+    """A line for each token and its state."""
+    return [
+        f"{token.id}  {state:<7}  {token.expires_at}  {token.name}"
+        + ("  replaces" if token.replace else "")
+        + (f"  by {token.claimed_name}" if token.claimed_name else "")
+        for token, state in tokens
+    ]
