@@ -16,7 +16,7 @@ from cloudmasterd.errors import (
     NotFound,
     StaleVersion,
 )
-from cloudmasterd.images import Images, refuse_replaced
+from cloudmasterd.images import Images
 from cloudmasterd.model import (
     ACTIVE_STATES,
     ENDED_STATES,
@@ -27,7 +27,8 @@ from cloudmasterd.model import (
 from cloudmasterd.operations import ResourceCache
 from cloudmasterd.placement import Capacity, Placement
 from cloudmasterd.placing import Placing, Rules
-from cloudmasterd.recipes import act, change, create, delete
+from cloudmasterd.profiles import Profiles
+from cloudmasterd.recipes import act, change, create, delete, origin
 from cloudmasterd.recipes.tools import path_of
 from cloudmasterd.spec import Change, MachineSpec
 from cloudmasterd.store import Store
@@ -65,6 +66,7 @@ class Machines:
         clock: Clock,
         rules: Rules = Rules(),  # noqa: B008  frozen
         images: Optional[Images] = None,
+        profiles: Optional[Profiles] = None,
     ) -> None:
         self._store = store
         self._runner = runner
@@ -72,26 +74,29 @@ class Machines:
         self._clock = clock
         self._placing = Placing(store, resources, clock, rules)
         self._images = images
+        self._profiles = profiles
         self._macs: set[str] = set()
         self._macs_lock = threading.Lock()
 
     def create(self, spec: MachineSpec, asker: Asker) -> Task:
         """Place a new machine instance and have it made.
 
-        Raises MachineExists, and NoRoom with the reason of every cloud instance in its text and `fields`.
+        Raises MachineExists, NoRoom with the reason of every cloud instance in its text and `fields`, and
+        CobblerError where a profile is asked for and the cobbler server cannot be asked.
         """
         before = self._made_before(asker)
         if before is not None:  # what it was made from may be gone since
             return before
-        image = create.refuse_source(spec, self._images)
+        source = origin.look_up(spec, self._images, self._profiles, ask=True)
+        spec = source.fitted(spec)
         self._placing.learn()
         uuid = self._clock.new_uuid()
-        arguments = create.arguments_of(spec, self._new_mac, image)
+        arguments = create.arguments_of(spec, self._new_mac, source)
+        secrets = create.secrets_of(spec, self._clock.new_token)
 
         def decide(room: Room) -> NewTask:
             _refuse_name(room, spec.name)
-            if image is not None:
-                refuse_replaced(room, image)
+            source.refuse_changed(room)
             cloud = self._placing.choose(room, spec)
             return NewTask(
                 kind="machine.create",
@@ -105,7 +110,7 @@ class Machines:
                 request_id=asker.request_id,
                 reserve_mb=spec.memory_mb,
                 groups=spec.groups,
-                secret=create.secret_of(spec),
+                **secrets,
             )
 
         return self._submit(decide, asker)
@@ -201,8 +206,8 @@ class Machines:
 
     def place(self, spec: MachineSpec) -> Placement:
         """Where it would go, and why not elsewhere; changes nothing."""
-        create.refuse_source(spec, self._images)
-        return self._placing.place(spec)
+        source = origin.look_up(spec, self._images, self._profiles)
+        return self._placing.place(source.fitted(spec))
 
     def capacity(self) -> Capacity:
         """How many more of each flavor fit."""

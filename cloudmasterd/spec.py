@@ -37,6 +37,7 @@ from cloudmasterd.jsonbody import (
     whole,
     wrong,
 )
+from cloudmasterd.kernel_options import read_metadata
 from cloudmasterd.model import RESERVE_BY_POLICY
 from cloudmasterd.placement import Need
 
@@ -67,14 +68,18 @@ class DiskSpec:
 class Source:
     """What a machine instance begins with.
 
-    kind "blank" (boots from the network), "iso" (`volume`, "pool/name.iso") or "image" (`image`, its name,
-    and `cloud_init`: any of hostname, users [{name, ssh_keys, groups, sudo, shell}], ssh_keys, user_data).
+    kind "blank" (boots from the network), "iso" (`volume`, "pool/name.iso"), "image" (`image`, its name, and
+    `cloud_init`: any of hostname, users [{name, ssh_keys, groups, sudo, shell}], ssh_keys, user_data) or
+    "profile" (`profile`, its name on the cobbler server, and `metadata`, which its kickstart finds on the
+    kernel command line).
     """
 
     kind: str = "blank"
     volume: Optional[str] = None
     image: Optional[str] = None
     cloud_init: Mapping[str, Any] = field(default_factory=dict)
+    profile: Optional[str] = None
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold a one-time token
 
 
 @dataclass(frozen=True)
@@ -134,8 +139,8 @@ def parse_create(body: Any, flavors: Sequence[Flavor]) -> MachineSpec:
         said = {name for name, _ in wrong_size}
         found = [(name, told) for name, told in found if re.split(r"[.[]", name)[0] not in said] + wrong_size
         source, disks = values.get("source"), values.get("disks")
-        if source is not None and source.kind == "image" and disks == ():
-            found.append(("disks", "an empty list: give at least one, the image is copied into the first"))
+        if source is not None and disks == () and source.kind in _NEEDS_DISK:
+            found.append(("disks", f"an empty list: give at least one, {_NEEDS_DISK[source.kind]}"))
     if found:
         raise invalid(found)
     flavor = next((f for f in flavors if f.name == values["flavor"]), None)
@@ -176,6 +181,7 @@ def need_of(spec: MachineSpec) -> Need:
         cloud=spec.cloud,
         firmware=spec.firmware,
         volume=spec.source.volume,
+        koan=spec.source.kind == "profile",
     )
 
 
@@ -247,8 +253,6 @@ def _source(value: Any) -> Source:
     if not isinstance(value, Mapping):
         raise mistyped(value, 'an object such as {"kind": "blank"}')
     kind = value.get("kind")
-    if kind == "profile":
-        raise WrongError(("kind", "profiles follow in a later version: give blank, iso or image"))
     fields = _SOURCES.get(kind, ()) if isinstance(kind, str) else ()
     elsewhere = {f.name: k for k, of_kind in _SOURCES.items() for f in of_kind}
     known = {"kind", *(f.name for f in fields)}
@@ -310,6 +314,12 @@ _volume = matching(
     "a pool and the name of an ISO image in it, e.g. default/boot.iso",
 )
 
+_profile = matching(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
+    "the name of a profile: at most 63 of letters, digits, '.', '_' and '-', a letter or digit first (koan"
+    " takes no others)",
+)
+
 _DISK = (
     Field("size_gb", whole(MIN_DISK_GB, MAX_DISK_GB, "GB")),
     Field("pool", _thing("a pool"), None, may_be_null=True),
@@ -322,7 +332,9 @@ _SOURCES: Mapping[str, tuple[Field, ...]] = {
         Field("image", _thing("an image")),
         Field("cloud_init", read_cloud_init(read_name), {}, may_be_null=True),
     ),
+    "profile": (Field("profile", _profile), Field("metadata", read_metadata, {}, may_be_null=True)),
 }
+_NEEDS_DISK = {"image": "the image is copied into the first", "profile": "it is installed on the first"}
 
 _CREATE = (
     Field("name", read_name),

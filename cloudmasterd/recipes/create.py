@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any, Callable, Optional, Union
 
 from cloudmasterd.errors import Conflict, Invalid
-from cloudmasterd.images import Images
-from cloudmasterd.model import Image, Step
+from cloudmasterd.model import Step
 from cloudmasterd.operations import Resources
+from cloudmasterd.recipes import install
+from cloudmasterd.recipes.origin import Origin
 from cloudmasterd.recipes.tools import Tools, path_of, summary
 from cloudmasterd.seed import seed_iso
 from cloudmasterd.spec import MachineSpec
@@ -28,26 +29,12 @@ BOOT_ORDERS: Mapping[str, Sequence[str]] = {
 }
 
 
-def refuse_source(spec: MachineSpec, images: Optional[Images] = None) -> Optional[Image]:
-    """Raise Invalid or Conflict for a source that no machine instance can be made from here; its image."""
-    if spec.source.kind != "image":
-        return None
-    if images is None:
-        raise Invalid(
-            f"a machine instance cannot be made from {spec.source.kind} {spec.source.image or ''} here: this"
-            " cloud master has no images",
-            fields=[("source.kind", "blank or iso: no images exist here")],
-        )
-    return images.refuse(spec)
-
-
 def arguments_of(
-    spec: MachineSpec, new_mac: Callable[[], str], image: Optional[Image] = None
+    spec: MachineSpec,
+    new_mac: Callable[[], str],
+    origin: Origin = Origin(),  # noqa: B008  frozen
 ) -> dict[str, Any]:
     """What the task is told, as JSON; MAC addresses are chosen here so that they stay the same."""
-    source = {"kind": spec.source.kind, "volume": spec.source.volume}
-    if image is not None:
-        source.update(image=image.name, sha256=image.sha256)
     return {
         "name": spec.name,
         "memory_mb": spec.memory_mb,
@@ -56,7 +43,7 @@ def arguments_of(
         "networks": [{"network": network, "mac": new_mac()} for network in spec.networks],
         "firmware": spec.firmware,
         "arch": spec.arch,
-        "source": source,
+        "source": {"kind": spec.source.kind, "volume": spec.source.volume, **origin.arguments()},
         "tags": dict(spec.tags),
         "notes": spec.notes,
         "autostart": spec.autostart,
@@ -66,9 +53,14 @@ def arguments_of(
     }
 
 
-def secret_of(spec: MachineSpec) -> Optional[str]:
-    """What is for cloud-init alone: user data may hold passwords."""
-    return json.dumps(dict(spec.source.cloud_init)) if spec.source.kind == "image" else None
+def secrets_of(spec: MachineSpec, new_token: Callable[[], str]) -> dict[str, Optional[str]]:
+    """What is for the steps alone, for NewTask: user data may hold passwords, metadata may hold tokens."""
+    if spec.source.kind == "image":
+        return {"secret": json.dumps(dict(spec.source.cloud_init))}
+    if spec.source.kind == "profile":
+        token = new_token()
+        return {"secret": install.secret_of(spec, token), "report_token": token}
+    return {}
 
 
 def steps(spec: MachineSpec, cloud: str) -> tuple[Step, ...]:
@@ -81,12 +73,14 @@ def steps(spec: MachineSpec, cloud: str) -> tuple[Step, ...]:
     clones = spec.source.kind == "image"
     send = [Step("image", f"Bring the image {spec.source.image} to {cloud}")] if clones else []
     seed = [Step("seed", f"Write what cloud-init is to set up in {spec.name}")] if clones else []
+    define = [Step("define", f"Define {spec.name} on {cloud}")]
+    installs = spec.source.kind == "profile"
     return (
         Step("check", f"Look what {cloud} has"),
         *send,
         *disks,
         *seed,
-        Step("define", f"Define {spec.name} on {cloud}"),
+        *(install.steps(spec, cloud) if installs else define),
         *start,
         Step("see", f"See {spec.name} in what {cloud} reports"),
     )
@@ -101,6 +95,7 @@ def recipe(tools: Tools) -> Recipe:
             "seed": StepKind(partial(_put_seed, tools), partial(_delete_seed, tools)),
             "disk": StepKind(partial(_make_disk, tools), partial(_delete_disk, tools)),
             "define": StepKind(partial(_define, tools), partial(_undefine, tools)),
+            **install.kinds(tools, _disks),
             "start": StepKind(partial(_start, tools), partial(_power_off, tools)),
             "see": StepKind(partial(_see, tools), final=True),
         },
@@ -141,6 +136,10 @@ def _missing(arguments: Mapping[str, Any], resources: Resources, cloud: str) -> 
         found.append(("source.volume", _absent("ISO image", volume, cloud, resources.isos)))
     if arguments["firmware"] is not None and arguments["firmware"] not in resources.firmwares:
         found.append(("firmware", _absent("firmware", arguments["firmware"], cloud, resources.firmwares)))
+    if arguments["source"]["kind"] == "profile" and not resources.koan:
+        found.append(
+            ("source.profile", f"{cloud} has no koan, which installs from profiles: install it there")
+        )
     if arguments["arch"] is not None and arguments["arch"] != resources.arch:
         found.append(("arch", f"{cloud} is {resources.arch}, not {arguments['arch']}"))
     return found
@@ -155,6 +154,10 @@ def _volume(ctx: StepContext, number: int) -> dict[str, Any]:
     """Which volume a disk is; with the uuid in its name, so one kept from an older machine is another."""
     name = f"{ctx.arguments['name']}-{ctx.machine[:8]}-{number + 1}.{DISK_FORMAT}"
     return {"pool": ctx.result_of("check")["pools"][number], "volume": name}
+
+
+def _disks(ctx: StepContext) -> list[dict[str, Any]]:
+    return [{**_volume(ctx, n), "format": DISK_FORMAT} for n in range(len(ctx.arguments["disks"]))]
 
 
 def _send_image(tools: Tools, ctx: StepContext) -> Union[Done, Later]:
@@ -210,7 +213,7 @@ def _define(tools: Tools, ctx: StepContext) -> Done:
         vcpus=wanted["vcpus"],
         arch=ctx.result_of("check")["arch"],
         firmware=wanted["firmware"],
-        disks=[{**_volume(ctx, n), "format": DISK_FORMAT} for n in range(len(wanted["disks"]))],
+        disks=_disks(ctx),
         cdrom=_cdrom(wanted["source"]["volume"]),
         seed=True if wanted["source"]["kind"] == "image" else None,
         networks=wanted["networks"],
@@ -256,6 +259,7 @@ def _see(tools: Tools, ctx: StepContext) -> Done:
         notes=ctx.arguments["notes"],
         groups=ctx.arguments["groups"],
         image=ctx.arguments["source"].get("image"),
+        profile=ctx.arguments["source"].get("profile"),
         managed=True,
     )
     tell = {

@@ -32,6 +32,7 @@ class MachineWish(NamedTuple):
     managed: Optional[bool]
     image: Optional[str]
     groups: Optional[Sequence[str]]
+    profile: Optional[str] = None
 
 
 def change_cloud(
@@ -64,15 +65,16 @@ def change_machine(unit: Unit, uuid: str, wish: MachineWish, revision: Optional[
     if reported is None and not _is_on_its_way(unit, asked):
         raise NotFound(f"no machine instance has the uuid {uuid!r}; GET /api/v1/machines lists them")
     known = unit.raw.execute(
-        "SELECT managed, image, tags, notes, anti_affinity, revision FROM machine WHERE uuid = ?", (asked,)
-    ).fetchone() or (0, None, "{}", "", "[]", 0)
-    _refuse_if_stale(reported.name if reported else uuid, known[5], revision)
+        "SELECT managed, image, tags, notes, anti_affinity, profile, revision FROM machine WHERE uuid = ?",
+        (asked,),
+    ).fetchone() or (0, None, "{}", "", "[]", None, 0)
+    _refuse_if_stale(reported.name if reported else uuid, known[6], revision)
     wanted = _wanted_of_machine(wish, known)
-    if wanted != tuple(known[:5]):
+    if wanted != tuple(known[:6]):
         unit.raw.execute(
-            "INSERT INTO machine (uuid, managed, image, tags, notes, anti_affinity, revision)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (uuid) DO UPDATE SET managed = ?2, image = ?3,"
-            " tags = ?4, notes = ?5, anti_affinity = ?6, revision = ?7",
+            "INSERT INTO machine (uuid, managed, image, tags, notes, anti_affinity, profile, revision)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (uuid) DO UPDATE SET managed = ?2,"
+            " image = ?3, tags = ?4, notes = ?5, anti_affinity = ?6, profile = ?7, revision = ?8",
             (asked, *wanted, unit.change),
         )
         unit.changed = True
@@ -106,13 +108,14 @@ def _wanted_of_cloud(name: str, wish: CloudWish, known: Sequence[Any], at: datet
 
 
 def _wanted_of_machine(wish: MachineWish, known: Sequence[Any]) -> tuple[Any, ...]:
-    managed, image, tags, notes, groups, _ = known
+    managed, image, tags, notes, groups, profile, _ = known
     return (
         managed if wish.managed is None else int(wish.managed),
         image if wish.image is None else clean(wish.image),
         tags if wish.tags is None else _tags_text(tags, wish.tags),
         notes if wish.notes is None else clean(wish.notes),
         groups if wish.groups is None else _names_text(groups, wish.groups),
+        profile if wish.profile is None else clean(wish.profile),
     )
 
 
@@ -128,9 +131,9 @@ def _is_on_its_way(unit: Unit, uuid: str) -> bool:
 
 def _on_its_way(unit: Unit, uuid: str) -> MachineInstance:
     """The machine instance as its task and what was written about it describe it."""
-    name, cloud, memory, managed, image, tags, notes, groups, revision = unit.raw.execute(
+    name, cloud, memory, managed, image, tags, notes, groups, profile, revision = unit.raw.execute(
         "SELECT t.machine_name, t.cloud, r.memory_mb, m.managed, m.image, m.tags, m.notes, m.anti_affinity,"
-        " m.revision FROM task t LEFT JOIN reservation r ON r.task = t.id"
+        " m.profile, m.revision FROM task t LEFT JOIN reservation r ON r.task = t.id"
         " LEFT JOIN machine m ON m.uuid = t.machine WHERE t.machine = ? AND t.ended_at IS NULL",
         (uuid,),
     ).fetchone()
@@ -143,6 +146,7 @@ def _on_its_way(unit: Unit, uuid: str) -> MachineInstance:
         max_memory_mb=memory or 0,
         vcpus=0,
         managed=bool(managed),
+        profile=profile,
         image=image,
         tags=tags_from_text(tags or "{}"),
         notes=notes or "",

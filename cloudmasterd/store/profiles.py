@@ -132,7 +132,8 @@ def _answered(unit: Unit, server: str, at: datetime) -> bool:
 
 
 def _cleaned(profile: Profile) -> Profile:
-    return Profile(*(clean(value) if isinstance(value, str) else value for value in astuple(profile)))
+    values: list[Any] = [clean(value) if isinstance(value, str) else value for value in astuple(profile)]
+    return Profile(*values)
 
 
 def _unlike(before: Optional[Profile], now: Profile) -> bool:

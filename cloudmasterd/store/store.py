@@ -180,6 +180,7 @@ class Store:
         managed: Optional[bool] = None,
         image: Optional[str] = None,
         groups: Optional[Sequence[str]] = None,
+        profile: Optional[str] = None,
         revision: Optional[int] = None,
     ) -> MachineInstance:
         """Change what belongs to a machine instance wherever it lives; None: as it was.
@@ -187,7 +188,7 @@ class Store:
         One that no cloud instance reports yet can be written about while an unfinished task works on it.
         Raises NotFound, StaleVersion when it is not at `revision` any more.
         """
-        wish = owned.MachineWish(tags, notes, managed, image, groups)
+        wish = owned.MachineWish(tags, notes, managed, image, groups, profile)
         return self._writer.run(lambda unit: owned.change_machine(unit, uuid, wish, revision), durable=True)
 
 

@@ -153,7 +153,8 @@ class Driver:
         if task.steps[index].state is StepState.WAITING:
             self._tasks.end_step(task.id, index, StepState.SKIPPED, "cancelled", {}, now)
         else:
-            result = {"unsettled": task.steps[index].operation} if memory.lost else {}
+            # begun and not ended: it waits for something, or nobody knows how far it came
+            result = {"unsettled": task.steps[index].operation}
             self._tasks.end_step(task.id, index, StepState.FAILED, "cancelled", result, now)
         return 0.0
 

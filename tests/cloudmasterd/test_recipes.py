@@ -8,7 +8,7 @@ import pytest
 
 from cloudmasterd.errors import Invalid
 from cloudmasterd.model import MachineState
-from cloudmasterd.recipes import act, change, create, delete
+from cloudmasterd.recipes import act, change, create, delete, origin
 from cloudmasterd.recipes.tools import path_of, state_of
 from cloudmasterd.spec import Change, DiskSpec, Source
 from tests.cloudmasterd.works import Works, spec
@@ -48,7 +48,7 @@ def test_a_machine_boots_its_disk_first_whatever_it_is_installed_from(tmp_path) 
 
 def test_an_image_is_refused_by_the_name_of_the_field() -> None:
     with pytest.raises(Invalid) as caught:
-        create.refuse_source(spec("m1", source=Source("image", image="debian")))
+        origin.look_up(spec("m1", source=Source("image", image="debian")), None, None)
     assert caught.value.fields[0][0] == "source.kind"
 
 

@@ -208,9 +208,70 @@ def test_enormous_values_are_refused_in_a_few_words() -> None:
     assert sum(map(len, found.values())) < 1000
 
 
-def test_profiles_are_announced_without_noise_about_their_fields() -> None:
-    found = wrong(source={"kind": "profile", "profile": "GenomeCloud", "metadata": {}})
-    assert found == {"source.kind": "profiles follow in a later version: give blank, iso or image"}
+def profile(**fields: Any) -> dict[str, Any]:
+    return {"kind": "profile", "profile": "GenomeCloud-RHEL5U2-x86_64", **fields}
+
+
+def test_a_profile_comes_with_its_metadata() -> None:
+    metadata = {"certmaster": "cloud.example.org", "genome_ca": "0" * 64, "a1": "x+y@z/1:2,3-_."}
+    found = parse_create(
+        {"name": "a1", "memory_mb": 512, "source": profile(metadata=metadata)}, DEFAULT_FLAVORS
+    )
+    assert found.source.profile == "GenomeCloud-RHEL5U2-x86_64"
+    assert found.source.metadata == metadata
+    assert need_of(found).koan
+
+
+def test_metadata_is_not_in_what_a_log_would_show_of_it() -> None:
+    secret = parse_create(
+        {"name": "a1", "memory_mb": 512, "source": profile(metadata={"genome_token": "s3cret"})},
+        DEFAULT_FLAVORS,
+    )
+    assert "s3cret" not in repr(secret)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "place", "says"),
+    [
+        ({"Certmaster": "x"}, "source.metadata.Certmaster", "a-z, 0-9 and '_'"),
+        ({"1st": "x"}, "source.metadata.1st", "a letter first"),
+        ({"root": "/dev/sda1"}, "source.metadata.root", "a meaning of its own"),
+        ({"ks": "http://x/"}, "source.metadata.ks", "a meaning of its own"),
+        ({"genome_report": "http://x/"}, "source.metadata.genome_report", "a meaning of its own"),
+        ({"a": "$(reboot)"}, "source.metadata.a", "letters, digits and"),
+        ({"a": "x y"}, "source.metadata.a", "letters, digits and"),
+        ({"a": "x;y"}, "source.metadata.a", "letters, digits and"),
+        ({"a": "x\n"}, "source.metadata.a", "letters, digits and"),
+        ({"a": ""}, "source.metadata.a", "one or more"),
+        ({"a": 1}, "source.metadata.a", "give text"),
+        ({"a": "x" * 1800}, "source.metadata", "at most 1792"),
+        ({f"a{n}": "x" for n in range(65)}, "source.metadata", "at most 64"),
+        ("certmaster=x", "source.metadata", "an object"),
+    ],
+    ids=lambda value: value[:24] if isinstance(value, str) else "given",
+)
+def test_metadata_that_a_command_line_cannot_hold_is_refused(metadata: Any, place: str, says: str) -> None:
+    found = wrong(source=profile(metadata=metadata))
+    assert list(found) == [place]
+    assert says in found[place]
+
+
+def test_a_value_of_metadata_is_never_repeated_because_it_may_be_a_token() -> None:
+    assert "s3cret" not in str(wrong(source=profile(metadata={"genome_token": "s3cret token"})))
+
+
+@pytest.mark.parametrize("name", ["a b", "$(reboot)", "a;b", "-x", "a" * 64, "", "a:b", "../x", "x\n"])
+def test_the_name_of_a_profile_that_koan_could_misread_is_refused(name: str) -> None:
+    assert "the name of a profile" in wrong(source=profile(profile=name))["source.profile"]
+
+
+def test_a_profile_needs_a_disk_to_be_installed_on() -> None:
+    assert "installed on the first" in wrong(source=profile(), disks=[])["disks"]
+
+
+def test_metadata_belongs_to_profiles_alone() -> None:
+    found = wrong(source={"kind": "blank", "metadata": {}})
+    assert "belongs to the source kind 'profile'" in found["source.metadata"]
 
 
 def test_an_image_needs_a_disk_to_be_copied_into() -> None:
