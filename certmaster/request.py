@@ -9,6 +9,7 @@ import xmlrpc.client
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 from xml.parsers import expat
@@ -71,15 +72,20 @@ def obtain_certificate(
     )
     with locked(config.cert_dir):
         csr_pem = _key_and_request(files, name)
-    if once:
-        return _ask_and_accept(config, files, name, csr_pem, timeout_s)
+    ask = partial(_ask_and_accept, config, files, name, csr_pem, timeout_s)
+    return ask() if once else _ask_until(ask, stop, wait_s, unsigned(config, name))
+
+
+def _ask_until(
+    ask: Callable[[], Optional[Certificates]], stop: Callable[[], bool], wait_s: float, not_yet: str
+) -> Optional[Certificates]:
     said = ""
     while not stop():
         try:
-            found = _ask_and_accept(config, files, name, csr_pem, timeout_s)
+            found = ask()
             if found is not None:
                 return found
-            reason = unsigned(config, name)
+            reason = not_yet
         except NoCertificate as exc:
             reason = str(exc)
         if reason != said:
