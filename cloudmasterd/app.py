@@ -11,6 +11,7 @@ from contextlib import ExitStack
 import cherrypy
 
 from cloudmasterd.clock import Clock, SystemClock
+from cloudmasterd.cobbler import Cobbler
 from cloudmasterd.config import Config
 from cloudmasterd.errors import StartError
 from cloudmasterd.fleet import Fleet
@@ -23,7 +24,8 @@ from cloudmasterd.model import MemoryPolicy
 from cloudmasterd.operations import Operations, ResourceCache
 from cloudmasterd.placement import stale_limit_s
 from cloudmasterd.placing import Rules
-from cloudmasterd.poller import Poller
+from cloudmasterd.poller import Chore, Poller
+from cloudmasterd.profiles import Profiles
 from cloudmasterd.recipes import Tools, build_recipes
 from cloudmasterd.store import Store
 from cloudmasterd.tasks import TaskRunner
@@ -52,6 +54,7 @@ class App:
             resources = ResourceCache(Operations(self.fabric), clock)
             images = Images(self.store, config.image_dir, clock)
             images.tidy()
+            profiles = _profiles(config, self.store, clock)
             self.runner = self._new_runner(resources, images, clock)
             stack.callback(self.runner.stop)
             self.poller = Poller(
@@ -60,24 +63,30 @@ class App:
                 clock,
                 interval_s=config.poll_interval_s,
                 breaker_max_s=config.breaker_max_interval_s,
+                chores=[Chore("looking for profiles", profiles.look, config.profile_refresh_s)],
             )
-            self.site = Site(
-                store=self.store,
-                fleet=self.fleet,
-                clock=clock,
-                name=config.name,
-                refresh_s=config.poll_interval_s,
-                problems=self._problems,
-                machines=Machines(self.store, self.runner, resources, clock, _rules(config), images),
-                images=images,
-                flavors=config.flavors,
-                installs=Installs(self.store, clock),
-            )
+            self.site = self._new_site(resources, images, profiles, clock)
             self._closing = stack.pop_all()
 
     def close(self) -> None:
         """Drop what is still under way and release the database; a second call does nothing."""
         self._closing.close()
+
+    def _new_site(self, resources: ResourceCache, images: Images, profiles: Profiles, clock: Clock) -> Site:
+        rules = _rules(self.config)
+        return Site(
+            store=self.store,
+            fleet=self.fleet,
+            clock=clock,
+            name=self.config.name,
+            refresh_s=self.config.poll_interval_s,
+            problems=self._problems,
+            machines=Machines(self.store, self.runner, resources, clock, rules, images, profiles),
+            images=images,
+            flavors=self.config.flavors,
+            installs=Installs(self.store, clock),
+            profiles=profiles,
+        )
 
     def _new_runner(self, resources: ResourceCache, images: Images, clock: Clock) -> TaskRunner:
         operations = Operations(self.fabric)
@@ -190,6 +199,11 @@ def _policy(config: Config) -> MemoryPolicy:
         reserve_percent=config.reserve_memory_percent,
         overhead_mb=config.machine_overhead_mb,
     )
+
+
+def _profiles(config: Config, store: Store, clock: Clock) -> Profiles:
+    cobbler = None if config.cobbler_server is None else Cobbler(config.cobbler_server, clock)
+    return Profiles(store, cobbler, clock)
 
 
 def _rules(config: Config) -> Rules:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from cloudmasterd.cobbler import Address
 from cloudmasterd.errors import ConfigError
 from cloudmasterd.flavors import DEFAULT_FLAVORS, Flavor, format_flavors
 from cloudmasterd.placement import Policy
@@ -19,6 +20,7 @@ from cloudmasterd.setting_values import (
     absolute_path,
     address,
     base_url,
+    cobbler_address,
     flavors,
     one_of,
     policy,
@@ -150,6 +152,22 @@ SETTINGS = (
         whole_number(5, 3600),
     ),
     Setting(
+        "cobbler_server",
+        None,
+        "The cobbler server whose profiles machine instances are installed from: HOST, http://HOST or"
+        " https://HOST, the last with the authorities this machine trusts. Its catalogue is read without a"
+        " login; koan on the cloud instances goes to the same host. Empty: no profiles.",
+        cobbler_address,
+        shown_default="none",
+        show=lambda address: str(address or ""),
+    ),
+    Setting(
+        "profile_refresh_s",
+        60,
+        "Seconds between two looks whether the cobbler server's profiles have changed.",
+        whole_number(1, 86400),
+    ),
+    Setting(
         "public_url",
         "",
         "Where installing machines reach this cloud master, through Apache: what they report goes there.",
@@ -201,6 +219,8 @@ class Config:
     tasks_per_cloud: int
     task_patience_s: int
     shutdown_timeout_s: int
+    cobbler_server: Optional[Address]
+    profile_refresh_s: int
     public_url: str
     install_silent_s: int
     install_timeout_s: int

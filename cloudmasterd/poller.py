@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Optional
@@ -110,6 +110,15 @@ class Schedule:
         entry.running = False
 
 
+@dataclass(frozen=True)
+class Chore:
+    """Something else to be done again and again, that does not take long: `work` begins it."""
+
+    what: str
+    work: Callable[[], None]
+    every_s: float
+
+
 class _Lane:
     """A few threads that refresh batches of cloud instances. They are daemons: a hung call holds no exit."""
 
@@ -161,6 +170,7 @@ class Poller(SimplePlugin):
         interval_s: float,
         breaker_max_s: float,
         tick_s: Optional[float] = None,
+        chores: Sequence[Chore] = (),
     ) -> None:
         super().__init__(bus)
         self._fleet = fleet
@@ -172,6 +182,8 @@ class Poller(SimplePlugin):
         self._lock = threading.Lock()
         self._unseen: Optional[set[str]] = None  # of the first round; None before it began
         self._discover_due = clock.monotonic()
+        self._chores = tuple(chores)
+        self._chores_due = [clock.monotonic()] * len(self._chores)
         self._trouble: dict[str, str] = {}
         self._stopping = threading.Event()
         self._thread: Optional[threading.Thread] = None
@@ -228,6 +240,7 @@ class Poller(SimplePlugin):
             if self._clock.monotonic() >= self._discover_due:
                 self._guarded("discovering cloud instances", self._discover)
                 self._discover_due = self._clock.monotonic() + self._interval_s
+            self._do_chores()
             for lane, suspects in zip(self._lanes, (False, True)):
                 lane.offer(partial(self._take_due, suspects))
             stopping.wait(self._tick_s)
@@ -237,6 +250,12 @@ class Poller(SimplePlugin):
         with self._lock:
             self._schedule.know(names, self._clock.monotonic())
             self._unseen = set(names) if self._unseen is None else self._unseen & set(names)
+
+    def _do_chores(self) -> None:
+        for number, chore in enumerate(self._chores):
+            if self._clock.monotonic() >= self._chores_due[number]:
+                self._guarded(chore.what, chore.work)
+                self._chores_due[number] = self._clock.monotonic() + chore.every_s
 
     def _take_due(self, suspects: bool) -> list[str]:
         with self._lock:

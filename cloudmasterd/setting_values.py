@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
+from cloudmasterd.cobbler import Address, parse_address
 from cloudmasterd.flavors import Flavor, parse_flavors
 from cloudmasterd.placement import Policy
 
@@ -81,6 +82,14 @@ def base_url(text: str) -> str:
     if text and not _BASE_URL.fullmatch(text):
         raise WrongValue("an address such as http://cloud.example.org/, with no other characters in its path")
     return text
+
+
+def cobbler_address(text: str) -> Optional[Address]:
+    """Where a cobbler server is, or none."""
+    try:
+        return parse_address(text) if text else None
+    except ValueError as exc:
+        raise WrongValue(str(exc)) from exc
 
 
 def profile_name(text: str) -> str:

@@ -10,6 +10,7 @@ from cloudmasterd.clock import Clock
 from cloudmasterd.flavors import DEFAULT_FLAVORS, Flavor
 from cloudmasterd.machines import Asker
 from cloudmasterd.model import (
+    Catalogue,
     CloudInstance,
     CloudState,
     Event,
@@ -17,6 +18,7 @@ from cloudmasterd.model import (
     Install,
     MachineInstance,
     MachineState,
+    Profile,
     Task,
     TaskState,
 )
@@ -206,6 +208,24 @@ class InstallReports(Protocol):
         """Whether it would be taken."""
 
 
+class ProfileCases(Protocol):
+    """What can be done with profiles. All raise CloudError."""
+
+    def list(
+        self, *, arches: Collection[str] = (), after: Optional[str] = None, limit: Optional[int] = None
+    ) -> Sequence[Profile]:
+        """Profiles by name, as the store has them."""
+
+    def about(self) -> Catalogue:
+        """Where they are from, how old that is, and why it is not newer; without the profiles."""
+
+    def get(self, name: str) -> Profile:
+        """One profile; NotFound."""
+
+    def refresh(self) -> Catalogue:
+        """Ask the cobbler server now; CobblerError."""
+
+
 @dataclass(frozen=True)
 class Site:
     """One cloud master as its pages and its REST interface see it.
@@ -224,3 +244,4 @@ class Site:
     flavors: Sequence[Flavor] = DEFAULT_FLAVORS
     images: ImageCases = cast(ImageCases, None)  # noqa: RUF009  as above
     installs: InstallReports = cast(InstallReports, None)  # noqa: RUF009  as above
+    profiles: ProfileCases = cast(ProfileCases, None)  # noqa: RUF009  as above
