@@ -4,7 +4,7 @@ from setuptools import find_packages, setup
 
 setup(
     packages=find_packages(include=["cloudmasterd*", "func*", "certmaster*"]),
-    package_data={"cloudmasterd.web": ["templates/*", "static/*"]},
+    package_data={"cloudmasterd.web": ["templates/*", "static/*"], "func.minion.install": ["bin/*"]},
     entry_points={
         "console_scripts": [
             "cloudmasterd = cloudmasterd.cli:main",

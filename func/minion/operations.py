@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 from func.errors import HostError
 from func.minion.codes import REFUSALS, BadSpec, OperationMismatch
@@ -20,6 +20,7 @@ from func.minion.lane import Unanswered
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 KEEP_S = 7 * 86400.0
 KEEP_COUNT = 10_000
 UNWRITTEN = "the journal of operations cannot be written"
@@ -154,6 +155,11 @@ class Attempt:
         entry = self._journal.find(self.operation)
         return entry is not None and note in entry.notes
 
+    def notes(self) -> tuple[str, ...]:
+        """All that this operation noted, in this run or an earlier one."""
+        entry = self._journal.find(self.operation)
+        return () if entry is None else entry.notes
+
     def note(self, note: str) -> None:
         """Note something down that a later run must know; it is on the disk when this returns."""
         entry = self._journal.find(self.operation)
@@ -210,6 +216,40 @@ class Operations:
                 text = f"operation {operation} broke off; what was asked may have happened"
                 mine.future.set_exception(Unanswered(text, begun=True))
         return mine.future.result()
+
+    def ended(self, operation: str, verb: str, arguments: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
+        """The result of an operation that ended, else None; raises what it raised, OperationMismatch."""
+        check_operation(operation)
+        entry = self._journal.find(operation)
+        if entry is None:
+            return None
+        _same(operation, verb, arguments, entry.verb, entry.arguments)
+        return entry.answer() if entry.state == ENDED else None
+
+    def revoke(self, operation: str, verb: str, undo: Callable[[Optional[Entry]], T], text: str) -> T:
+        """What `undo` makes of an operation that is not under way, or that nobody ever asked for.
+
+        From then on the operation answers the error `text`, unless it had ended in one before: so it cannot
+        begin any more, however late a request for it comes. Raises Unanswered while it is under way.
+        """
+        check_operation(operation)
+        with self._lock:
+            if operation in self._running:
+                raise Unanswered(f"operation {operation} is under way; ask again", begun=True)
+            mine = self._running[operation] = _Running(verb, {})
+        try:
+            entry = self._journal.find(operation)
+            if entry is not None and entry.verb != verb:
+                raise OperationMismatch(f"operation {operation} was {entry.verb}, not {verb}")
+            found = undo(entry)
+            if entry is None or entry.state != ENDED or entry.result is not None:
+                known = entry or Entry(operation, verb, {})
+                self._end(replace(known, result=None, kind=HostError.__name__, text=text))
+            return found
+        finally:
+            with self._lock:
+                del self._running[operation]
+            mine.future.set_exception(Unanswered(f"operation {operation} is being undone", begun=True))
 
     def state(self, operation: str) -> str:
         """unknown, running, ended or cut-off."""

@@ -11,7 +11,7 @@ from func.minion import libvirt_domains
 from func.minion.codes import BadSpec, NameTaken, NoSuchVolume, Unsupported
 from func.minion.libvirt_connection import libvirt
 from func.minion.machine.arguments import FORMATS, Disk, Naming, NewMachine, OwnSeed, Target
-from func.minion.machine.context import Context, find, look_up, must_be_off, name_holder
+from func.minion.machine.context import Context, Setup, find, look_up, must_be_off, name_holder
 from func.minion.machine.disks import source_of
 from func.minion.machine.host_offer import choose
 from func.minion.machine.machine_facts import firmware_of, is_managed, machine_type_of, nvram_is_named
@@ -41,13 +41,19 @@ def undefine(context: Context, target: Target) -> Mapping[str, Any]:
     domain = look_up(context.connection, target.uuid)
     if domain is not None:
         must_be_off(domain, "undefine")
+    forget(context.setup, domain, target.uuid)
+    return {"made": domain is not None}
+
+
+def forget(setup: Setup, domain: Any, uuid: str) -> None:
+    """The same of a domain, or None: what is kept of the machine beside it goes in any case."""
+    if domain is not None:
         libvirt_domains.undefine(domain)
-    if context.setup.seeds is not None:
-        context.setup.seeds.delete(target.uuid)
-    log_file = files_of(context, target.uuid).console_log
+    if setup.seeds is not None:
+        setup.seeds.delete(uuid)
+    log_file = files_of(setup, uuid).console_log
     if log_file is not None:
         _remove(Path(log_file))
-    return {"made": domain is not None}
 
 
 def rename(context: Context, naming: Naming) -> Mapping[str, Any]:
@@ -78,9 +84,8 @@ def adopt(context: Context, target: Target) -> Mapping[str, Any]:
     return {"changed": True}
 
 
-def files_of(context: Context, uuid: str) -> Files:
+def files_of(setup: Setup, uuid: str) -> Files:
     """The machine's own files, where the host has a place for them; by uuid, which no rename changes."""
-    setup = context.setup
     return Files(_in(setup.console_log_dir, f"{uuid}-console.log"), _in(setup.nvram_dir, f"{uuid}_VARS.fd"))
 
 
@@ -100,7 +105,7 @@ def _define(context: Context, machine: NewMachine) -> Any:
         nics,
     )
     offer = choose(connection, context.setup, machine)
-    files = files_of(context, machine.uuid)
+    files = files_of(context.setup, machine.uuid)
     return connection.defineXML(machine_xml(machine, offer, sources, context.attempt.operation, files))
 
 

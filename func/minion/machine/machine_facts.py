@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Optional
 from xml.etree.ElementTree import Element, fromstring
 
 from func.minion.machine.machine_xml import NAMESPACE
@@ -72,13 +73,28 @@ def machine_type_of(domain_xml: str) -> str:
 
 def is_managed(domain_xml: str) -> bool:
     """Whether our mark is on it and says so."""
-    mark = _parse(domain_xml).find(f"./metadata/{{{NAMESPACE}}}machine")
+    mark = _mark(domain_xml)
     return mark is not None and _says_managed(mark)
+
+
+def operation_of(domain_xml: str) -> str:
+    """The operation that made the machine, as our mark has it; empty where there is none."""
+    mark = _mark(domain_xml)
+    return "" if mark is None else mark.get("operation", "")
+
+
+def boots_kernel(domain_xml: str) -> bool:
+    """Whether it boots a kernel that is given to it from outside, as an installer is."""
+    return _parse(domain_xml).find("./os/kernel") is not None
 
 
 def mark_says_managed(mark_xml: str) -> bool:
     """The same of the mark alone, as libvirt gives it out."""
     return _says_managed(_parse(mark_xml))
+
+
+def _mark(domain_xml: str) -> Optional[Element]:
+    return _parse(domain_xml).find(f"./metadata/{{{NAMESPACE}}}machine")
 
 
 def _says_managed(mark: Element) -> bool:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 from certmaster.config import Setting, below
+from func.minion.background import Background
 from func.minion.codes import BadSpec
 from func.minion.images import ImageCache
+from func.minion.install import koan as koans
+from func.minion.install import order as orders
+from func.minion.install.koan import Installer, Koan
+from func.minion.install.machines import CANCELLED, Machines
 from func.minion.libvirt_connection import Calls, Link, Links, chosen_uri
 from func.minion.machine import arguments
 from func.minion.machine.context import Context, Setup
@@ -28,6 +34,8 @@ CONSOLE_LOG_DIR = Path("/var/log/libvirt/qemu")
 NVRAM_DIR = Path("/var/lib/libvirt/qemu/nvram")
 MAX_ARGUMENTS = 256 * 1024
 READ_LIMIT_S, ACT_LIMIT_S = 25.0, 50.0  # below what the cloud master waits for an answer
+STOP_LIMIT_S = 40.0
+INSTALL = "install"
 
 
 class Machine(FuncModule):
@@ -35,7 +43,7 @@ class Machine(FuncModule):
 
     version = "0.0.1"
     description = "Make, change and delete machine instances, each operation once"
-    methods = ("perform", "operation", "resources")
+    methods = ("perform", "operation", "resources", "install", "cancel_install")
     settings = (
         Setting(
             "virt_type",
@@ -53,6 +61,7 @@ class Machine(FuncModule):
             NVRAM_DIR,
             "where the settings of the machines' UEFI are kept; used where it exists",
         ),
+        *koans.SETTINGS,
     )
 
     def __init__(
@@ -61,6 +70,7 @@ class Machine(FuncModule):
         open_link: Optional[Callable[[str], Link]] = None,
         clock: Callable[[], float] = time.time,
         kvm_works: Optional[Callable[[str], bool]] = None,
+        installer: Optional[Installer] = None,
     ) -> None:
         super().__init__(root)
         uri = chosen_uri(Virt.read_options(root)["uri"])
@@ -75,6 +85,9 @@ class Machine(FuncModule):
             root / "sys/class/net",
             *_kept(root),
         )
+        self._installer = installer or Koan(koans.setup_of(root, self.options))
+        self._machines = Machines(self._calls, self._link, self._setup, self._installer)
+        self._background = Background(self._operations, self._installer.forget)
 
     def perform(self, operation: str, verb: str, arguments_json: str = "{}") -> str:
         """JSON of what `verb` answers; an operation that ended before answers what it answered then."""
@@ -103,9 +116,31 @@ class Machine(FuncModule):
         """JSON {"state": unknown, running, ended, or cut-off: it may or may not have been done}."""
         return _text({"state": self._operations.state(operation)})
 
+    def install(self, operation: str, arguments_json: str) -> str:
+        """JSON {state: running or done, detail, uuid}; the first call begins it, all others tell of it."""
+        check_operation(operation)
+        given = _parsed(arguments_json)
+        order = orders.order(given)
+        result, stage = self._background.ask(
+            operation, INSTALL, orders.hidden(given), partial(self._machines.install, order)
+        )
+        return _text(result or {"state": "running", "detail": stage, "uuid": order.machine.uuid})
+
+    def cancel_install(self, operation: str) -> str:
+        """JSON {"cancelled"}: neither koan nor the machine is there any more; false where neither was."""
+        stopped = self._background.stop(operation, STOP_LIMIT_S)
+        undo = partial(self._machines.cancel, operation)
+        left = self._operations.revoke(operation, INSTALL, undo, CANCELLED)
+        return _text({"cancelled": stopped or left})
+
     def resources(self) -> str:
-        """JSON {arch, firmwares, networks, bridges, pools, isos, virt_type, machine_types}."""
-        return _text(self._calls.read(lambda connection: resources(connection, self._setup)))
+        """JSON {arch, firmwares, networks, bridges, pools, isos, virt_type, machine_types, koan}."""
+
+        def look(connection: Any) -> Mapping[str, Any]:
+            koan = not self._installer.why_not(str(connection.getType()))
+            return {**resources(connection, self._setup), "koan": koan}
+
+        return _text(self._calls.read(look))
 
     def _folder(self, key: str, uri: str) -> Optional[Path]:
         folder: Path = self.options[key]
@@ -115,7 +150,8 @@ class Machine(FuncModule):
         return None if folder == Path() or useless else folder
 
     def close(self) -> None:
-        """Let go of the threads and the connection."""
+        """Let go of the threads and the connection; an installation is gone on with when it is asked for."""
+        self._background.close(STOP_LIMIT_S)
         self._calls.close()
         self._link.close()
 

@@ -85,6 +85,7 @@ def test_what_the_host_has_to_give(cloud: Cloud) -> None:
         "arch": "x86_64", "firmwares": ["bios"], "virt_type": "test", "machine_types": [],
         "networks": ["default"], "bridges": ["virbr0"], "isos": ["default/Boot CD & more.ISO"],
         "pools": [{"name": "default", **pool, "default": True}, {"name": "fast", **pool, "default": False}],
+        "koan": False,
     }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Install machine instances by koan, which is a program of cobbler's that this host has."""
