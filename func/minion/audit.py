@@ -13,10 +13,14 @@ log = logging.getLogger(__name__)
 FILE_NAME = "calls.log"
 MAX_ARGS = 200
 
+# Of the arguments of these only so many are written: the others hold what nobody may read in a log.
+SHOWN = {"genome.prepare": 1, "machine.install": 1, "image.put_seed": 1}
+
 
 def line_of(address: str, key: str, method: str, args: Sequence[Any], outcome: str, took_s: float) -> str:
     """One audit line without its time. Arguments are shortened; nothing in them can begin a new line."""
-    shown = ", ".join(_shown(arg) for arg in args)
+    most = SHOWN.get(method.removeprefix("async."), len(args))
+    shown = ", ".join([*(_shown(arg) for arg in args[:most]), *(["..."] if args[most:] else [])])
     if len(shown) > MAX_ARGS:
         shown = shown[: MAX_ARGS - 3] + "..."
     return f"{address} {_plain(key)} {_plain(method)}({shown}) {outcome} {took_s * 1000:.1f} ms"

@@ -14,6 +14,7 @@ from func.minion.codes import InvalidMethodException, ModuleNotFoundException
 from func.minion.libvirt_connection import Links
 from func.minion.libvirt_host import LibvirtHost
 from func.minion.module import FuncModule
+from func.minion.modules.genome import Genome
 from func.minion.modules.hardware import Hardware
 from func.minion.modules.image import Image
 from func.minion.modules.machine import Machine
@@ -24,6 +25,7 @@ from func.minion.modules.virt import Virt
 log = logging.getLogger(__name__)
 
 MODULES: Mapping[str, Callable[[Path, Links], FuncModule]] = {
+    "genome": lambda root, links: Genome(root),
     "hardware": lambda root, links: Hardware(root),
     "image": lambda root, links: Image(root, links.get),
     "machine": lambda root, links: Machine(root, links.get),

@@ -29,19 +29,19 @@ def methods(tmp_path: Path) -> Registry:
 
 
 def test_the_system_methods_show_what_is_there(methods: Registry) -> None:
-    assert methods.call("system.list_modules", []) == ["hardware", "image", "machine", "test", "virt"]
+    assert methods.call("system.list_modules", []) == ["genome", "hardware", "image", "machine", "test", "virt"]
     names = methods.call("system.list_methods", [])
     assert names == sorted(names)
     assert names == methods.call("system.listMethods", []) == methods.call("trait_names", [])
     assert names == methods.call("_getAttributeNames", [])
     assert {"test.ping", "virt.inventory", "hardware.info", "system.inventory"} <= set(names)
     inventory = methods.call("system.inventory", [])
-    assert sorted(inventory) == ["hardware", "image", "machine", "test", "virt"]
+    assert sorted(inventory) == ["genome", "hardware", "image", "machine", "test", "virt"]
     assert {"ping", *EVERY_MODULE} <= set(inventory["test"])
     assert methods.call("system.grep", ["PING"]) == {"system.list_methods": ["test.ping"]}
 
 
-@pytest.mark.parametrize("module", ["hardware", "image", "machine", "test", "virt"])
+@pytest.mark.parametrize("module", ["genome", "hardware", "image", "machine", "test", "virt"])
 def test_every_module_answers_what_all_answer_and_it_can_be_sent(methods: Registry, module: str) -> None:
     for name in EVERY_MODULE - {"save_config"}:
         args = ["x"] if name == "grep" else []
@@ -129,7 +129,7 @@ def test_settings_are_kept_in_the_modules_own_file(methods: Registry, tmp_path: 
 def test_only_the_modules_wanted_are_loaded(tmp_path: Path) -> None:
     assert load(tmp_path, ("test",)).list_modules() == ["test"]
     with pytest.raises(
-        ConfigError, match="module_list names nope; this minion knows hardware, image, machine, test, virt"
+        ConfigError, match="module_list names nope; this minion knows genome, hardware, image, machine, test, virt"
     ):
         registry.names(("test", "nope"))
 
