@@ -7,12 +7,14 @@ import logging
 import queue
 import socket
 from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 import cherrypy
 
 from cloudmasterd.clock import Clock, SystemClock
 from cloudmasterd.cobbler import Cobbler
 from cloudmasterd.config import Config
+from cloudmasterd.enrolment import Enrolment
 from cloudmasterd.errors import StartError
 from cloudmasterd.fleet import Fleet
 from cloudmasterd.func_fabric import FuncFabric, open_func
@@ -55,6 +57,7 @@ class App:
             images = Images(self.store, config.image_dir, clock)
             images.tidy()
             profiles = _profiles(config, self.store, clock)
+            self.enrolment = Enrolment(config.certmaster_socket, urlsplit(config.public_url).hostname or "")
             self.runner = self._new_runner(resources, images, clock)
             stack.callback(self.runner.stop)
             self.poller = Poller(
@@ -86,6 +89,7 @@ class App:
             flavors=self.config.flavors,
             installs=Installs(self.store, clock),
             profiles=profiles,
+            enrolment=self.enrolment,
         )
 
     def _new_runner(self, resources: ResourceCache, images: Images, clock: Clock) -> TaskRunner:

@@ -81,6 +81,13 @@ SETTINGS = (
         absolute_path,
     ),
     Setting(
+        "certmaster_socket",
+        Path("/run/certmaster/admin.sock"),
+        "Where certmaster is asked for one-time tokens: admin_socket of its certmaster.conf. The user"
+        " cloudmasterd runs as must be in the group that admin_group names there.",
+        absolute_path,
+    ),
+    Setting(
         "poll_interval_s",
         15,
         "Seconds between two looks at a cloud instance, give or take 10 %.",
@@ -208,6 +215,7 @@ class Config:
     image_dir: Path
     name: str
     func_root: Path
+    certmaster_socket: Path
     poll_interval_s: int
     minion_timeout_s: int
     breaker_max_interval_s: int

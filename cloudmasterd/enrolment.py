@@ -18,7 +18,7 @@ from cloudmasterd.errors import CertmasterUnreachable, CloudError, Conflict, Inv
 T = TypeVar("T")
 
 TIMEOUT_S = 10.0
-DEFAULT_S = 3600
+SHORTEST_S, LONGEST_S, DEFAULT_S = 60, 30 * 86400, 3600
 
 # The codes of certmaster's faults; 1 is whatever else went wrong there.
 _FAULTS: dict[int, type[CloudError]] = {2: NotFound, 3: Invalid, 4: Conflict}
@@ -72,13 +72,14 @@ class WaitingRequest:
 
 
 class Enrolment:
-    """The certmaster of this machine, over its local socket.
+    """The certmaster of this machine, over its local socket; `master` is what cloud instances call it.
 
     Every method raises CertmasterUnreachable where there is no answer, and Invalid, NotFound or Conflict in
     the certmaster's own words. Nothing is kept open between calls; safe to use from several threads.
     """
 
-    def __init__(self, socket_path: Path, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, socket_path: Path, master: str, timeout_s: float = TIMEOUT_S) -> None:
+        self.master = master
         self._path = socket_path
         self._timeout_s = timeout_s
 
@@ -90,7 +91,14 @@ class Enrolment:
         With `replace` (one name, no glob) a new key may take the name although another has its certificate. A
         second token of the same `mark`, the caller's name for its request, is a Conflict.
         """
-        return self._call(_read_made, "new_token", name_glob, expires_s, replace, mark)
+        try:
+            return self._call(_read_made, "new_token", name_glob, expires_s, replace, mark)
+        except Invalid as exc:
+            raise Invalid(str(exc), [("name", str(exc))]) from exc
+
+    def metadata(self, token: EnrolmentToken) -> dict[str, str]:
+        """The kernel options that make a machine enrol with the token while it is installed."""
+        return {"certmaster": self.master, "genome_token": token.token, "genome_ca": token.ca_fingerprint}
 
     def list_tokens(self) -> tuple[KnownToken, ...]:
         """The tokens there are, newest first; those that ended stay for a week."""

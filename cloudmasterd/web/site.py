@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional, Protocol, Union, cast
 
 from cloudmasterd.clock import Clock
+from cloudmasterd.enrolment import DEFAULT_S, EnrolmentToken, KnownToken, WaitingRequest
 from cloudmasterd.flavors import DEFAULT_FLAVORS, Flavor
 from cloudmasterd.machines import Asker
 from cloudmasterd.model import (
@@ -226,6 +227,34 @@ class ProfileCases(Protocol):
         """Ask the cobbler server now; CobblerError."""
 
 
+class EnrolmentCases(Protocol):
+    """What can be asked of certmaster. All raise CertmasterUnreachable, and what else is said."""
+
+    @property
+    def master(self) -> str:
+        """What cloud instances call this cloud master."""
+
+    def new_token(
+        self, name_glob: str, expires_s: int = DEFAULT_S, replace: bool = False, mark: str = ""
+    ) -> EnrolmentToken:
+        """A one-time token; Invalid, or Conflict for a mark that made one already."""
+
+    def metadata(self, token: EnrolmentToken) -> dict[str, str]:
+        """The kernel options a machine enrols with."""
+
+    def list_tokens(self) -> Sequence[KnownToken]:
+        """The tokens, newest first, without their secrets."""
+
+    def delete_token(self, token_id: str) -> None:
+        """Take one back; NotFound."""
+
+    def authority(self) -> str:
+        """The fingerprint of the authority, in hex."""
+
+    def list_waiting(self) -> Sequence[WaitingRequest]:
+        """The requests that wait for a signature, by name."""
+
+
 @dataclass(frozen=True)
 class Site:
     """One cloud master as its pages and its REST interface see it.
@@ -245,3 +274,4 @@ class Site:
     images: ImageCases = cast(ImageCases, None)  # noqa: RUF009  as above
     installs: InstallReports = cast(InstallReports, None)  # noqa: RUF009  as above
     profiles: ProfileCases = cast(ProfileCases, None)  # noqa: RUF009  as above
+    enrolment: EnrolmentCases = cast(EnrolmentCases, None)  # noqa: RUF009  as above

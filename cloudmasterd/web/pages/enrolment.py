@@ -1,0 +1,90 @@
+"""The page of enrolment: how a cloud instance gets in, the tokens there are, and who waits at the door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from cloudmasterd.enrolment import EnrolmentToken, KnownToken, WaitingRequest
+from cloudmasterd.errors import CertmasterUnreachable, CloudError
+from cloudmasterd.web import figures
+from cloudmasterd.web.api.enrolment import made_json, mark_of, read_wanted
+from cloudmasterd.web.exchange import Asked, Reply
+from cloudmasterd.web.pages.asking import form_page, see_other
+from cloudmasterd.web.pages.forms import Form, form_of, number
+from cloudmasterd.web.problems import status_of
+from cloudmasterd.web.site import Site
+from cloudmasterd.web.templating import Templates
+
+PATH = "/enrolment"
+LABELS = {"name": "Name", "expires_s": "Good for", "replace": "Replace"}
+TIMES = (("3600", "1 hour"), ("14400", "4 hours"), ("86400", "1 day"), ("604800", "7 days"))
+FIRST = Form({"expires_s": [TIMES[0][0]]})
+KINDS = {"open": "ok", "claimed": "busy", "used": "off", "expired": "off"}
+
+
+@dataclass(frozen=True)
+class Door:
+    """What certmaster says of tokens and waiting requests; `error` where it says nothing."""
+
+    tokens: tuple[KnownToken, ...] = ()
+    waiting: tuple[WaitingRequest, ...] = ()
+    fingerprint: str = ""
+    error: str = ""
+
+
+class EnrolmentPage:
+    """The page /enrolment."""
+
+    def __init__(self, site: Site, templates: Templates) -> None:
+        self._site = site
+        self._templates = templates
+
+    def show(self, asked: Asked) -> Reply:
+        """The form, the tokens and the waiting requests."""
+        return self._page(FIRST)
+
+    def create(self, asked: Asked) -> Reply:
+        """Make a token and show it, once: the page must not be kept, and sent again it makes none."""
+        form = form_of(asked.body, (*LABELS, "key"))
+        try:
+            wanted = read_wanted(
+                {
+                    "name": form.text("name"),
+                    "expires_s": number(form.text("expires_s")),
+                    "replace": form.has("replace"),
+                }
+            )
+            made = self._site.enrolment.new_token(**wanted, mark=mark_of(form.key))
+        except CloudError as exc:
+            return self._page(form.refused(exc, {}, LABELS), status_of(exc))
+        return self._page(FIRST, made=made)
+
+    def delete(self, asked: Asked) -> Reply:
+        """Take a token back, and lead back to the page."""
+        form_of(asked.body, ())
+        self._site.enrolment.delete_token(asked.names["token"])
+        return see_other(PATH)
+
+    def _page(self, form: Form, status: int = 200, made: Optional[EnrolmentToken] = None) -> Reply:
+        enrolment = self._site.enrolment
+        body = self._templates.render(
+            "enrolment.mako",
+            section=PATH,
+            form=form,
+            labels=LABELS,
+            times=TIMES,
+            kinds=KINDS,
+            key=self._site.clock.new_id(),
+            door=self._door(),
+            made=None if made is None else made_json(enrolment, made),
+            master=enrolment.master,
+        )
+        return form_page(body, status)
+
+    def _door(self) -> Door:
+        enrolment = self._site.enrolment
+        try:
+            return Door(enrolment.list_tokens(), enrolment.list_waiting(), enrolment.authority())
+        except CertmasterUnreachable as exc:
+            return Door(error=figures.sentence(str(exc)))
