@@ -11,7 +11,7 @@ from typing import Optional
 
 from cloudmasterd.clock import Clock
 from cloudmasterd.cobbler import Cobbler
-from cloudmasterd.errors import CloudError, CobblerError, CobblerUnreachable, Invalid, NotFound
+from cloudmasterd.errors import CloudError, CobblerError, CobblerUnreachable, Conflict, Invalid, NotFound
 from cloudmasterd.jsonbody import nearest
 from cloudmasterd.model import Catalogue, Profile
 from cloudmasterd.spec import MachineSpec
@@ -48,7 +48,7 @@ class Profiles:
 
     @property
     def host(self) -> str:
-        """The host name that koan is told to go to; CobblerError where no cobbler server is set."""
+        """The host name that koan is told to go to; Conflict where no cobbler server is set."""
         return self._need().address.host
 
     def list(
@@ -90,6 +90,8 @@ class Profiles:
 
         Raises CobblerError when it cannot be asked: koan would not get an answer either.
         """
+        if self._cobbler is None:
+            return self.find(spec)  # there is none, and that is what it says
         try:
             self.refresh()
         except CobblerError as exc:
@@ -101,7 +103,10 @@ class Profiles:
         return self.find(spec)
 
     def refresh(self) -> Catalogue:
-        """Ask the cobbler server now and wait for it; CobblerError, and the store has learned why."""
+        """Ask the cobbler server now and wait for it; CobblerError, and the store has learned why.
+
+        Conflict where none is set.
+        """
         until = self._clock.monotonic() + self._wait_s
         asking, is_new = self._begin()
         if not is_new:  # the answer to that one may be older than what the caller wants to see
@@ -132,7 +137,7 @@ class Profiles:
 
     def _need(self) -> Cobbler:
         if self._cobbler is None:
-            raise CobblerError(
+            raise Conflict(
                 "no cobbler server is set here: give cobbler_server = HOST in the configuration of"
                 " cloudmasterd, and start it again"
             )

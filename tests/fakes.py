@@ -13,9 +13,10 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
-from cloudmasterd.errors import CloudUnreachable, FabricError, RemoteFault
+from cloudmasterd.cobbler import Address
+from cloudmasterd.errors import CloudUnreachable, CobblerError, FabricError, RemoteFault
 from cloudmasterd.fabric import Answer, Call
-from cloudmasterd.model import MachineState, ObservedMachine
+from cloudmasterd.model import MachineState, ObservedMachine, Profile
 
 DEADLINE_S = 10.0
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -137,6 +138,46 @@ class ClassicMinion:
                 raise RemoteFault("libvirtError", "Domain not found")
             return f"<domain type='kvm'><name>{args[0]}</name><uuid>{identity}</uuid></domain>"
         raise RemoteFault("InvalidMethodException", f"no method {method}")
+
+
+@dataclass
+class FakeCobbler:
+    """A cobbler server: its profiles, its mark of the last change, and what it fails of.
+
+    While `hold` is set and not opened, it does not answer. `asked` are the questions, in their order.
+    """
+
+    found: list[Profile] = field(default_factory=list)
+    mark: float = 1.0
+    error: Optional[CobblerError] = None
+    hold: Optional[threading.Event] = None
+    asked: list[str] = field(default_factory=list)
+    address: Address = Address("cobbler.example.org", 80)
+
+    def put(self, *profiles: Profile) -> None:
+        self.found.extend(profiles)
+        self.mark += 1
+
+    def modified(self) -> float:
+        self._answer("modified")
+        return self.mark
+
+    def profiles(self) -> tuple[Profile, ...]:
+        self._answer("profiles")
+        return tuple(self.found)
+
+    def _answer(self, question: str) -> None:
+        self.asked.append(question)
+        if self.hold is not None:
+            assert self.hold.wait(DEADLINE_S)
+        if self.error is not None:
+            raise self.error
+
+
+def profile(name: str = "GenomeCloud-RHEL5U2-x86_64", **more: Any) -> Profile:
+    """A profile of RHEL 5 for x86_64."""
+    plain = Profile(name, "RHEL5U2-x86_64", "x86_64", breed="redhat", os_version="rhel5")
+    return replace(plain, **more)
 
 
 class Refusal(Exception):

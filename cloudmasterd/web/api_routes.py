@@ -8,6 +8,7 @@ from cloudmasterd.web.api import events as events_api
 from cloudmasterd.web.api import images as images_api
 from cloudmasterd.web.api import installs as installs_api
 from cloudmasterd.web.api import machines as machines_api
+from cloudmasterd.web.api import profiles as profiles_api
 from cloudmasterd.web.api import tasks as tasks_api
 from cloudmasterd.web.api.changes import Changes
 from cloudmasterd.web.api.clouds import Clouds
@@ -17,6 +18,7 @@ from cloudmasterd.web.api.health import Health
 from cloudmasterd.web.api.images import Images
 from cloudmasterd.web.api.installs import Reports
 from cloudmasterd.web.api.machines import Machines
+from cloudmasterd.web.api.profiles import Profiles
 from cloudmasterd.web.api.room import Room
 from cloudmasterd.web.api.tasks import Tasks
 from cloudmasterd.web.body import Body
@@ -25,6 +27,7 @@ from cloudmasterd.web.site import Site
 from cloudmasterd.web.waiting import Waits
 
 IMAGES = "/api/v1/images"
+PROFILES = "/api/v1/profiles"
 MACHINES = "/api/v1/machines"
 MACHINE = "/api/v1/machines/{machine}"
 
@@ -43,6 +46,7 @@ def api_table(site: Site, clouds: Clouds, waits: Waits) -> tuple[Route, ...]:
         Route("GET", MACHINE, machines.get, kept=True),
         *_changes(Changes(site, waits)),
         *_images(Images(site)),
+        *_profiles(Profiles(site)),
         Route("GET", "/api/v1/tasks", tasks.list, tasks_api.LIST_PARAMS),
         Route("GET", "/api/v1/tasks/{task}", tasks.get),
         Route("POST", "/api/v1/tasks/{task}/cancel", tasks.cancel, body=Body.EMPTY),
@@ -72,6 +76,14 @@ def _images(images: Images) -> tuple[Route, ...]:
         Route("GET", IMAGES + "/{image}", images.get),
         Route("DELETE", IMAGES + "/{image}", images.delete, body=Body.EMPTY),
         Route("PUT", IMAGES + "/{image}/data", images.receive, images_api.DATA_PARAMS, body=Body.BYTES),
+    )
+
+
+def _profiles(profiles: Profiles) -> tuple[Route, ...]:
+    return (
+        Route("GET", PROFILES, profiles.list, profiles_api.LIST_PARAMS),
+        Route("POST", PROFILES + "/refresh", profiles.refresh),
+        Route("GET", PROFILES + "/{profile}", profiles.get),
     )
 
 

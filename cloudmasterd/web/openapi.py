@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from cloudmasterd import __version__
-from cloudmasterd.web import openapi_clouds, openapi_images, openapi_machines, openapi_tasks
+from cloudmasterd.web import (
+    openapi_clouds,
+    openapi_images,
+    openapi_machines,
+    openapi_profiles,
+    openapi_tasks,
+)
 from cloudmasterd.web.openapi_parts import (
     HEADERS,
     IF_NONE_MATCH,
@@ -53,6 +59,7 @@ PATHS: dict[str, Node] = {
     **openapi_clouds.PATHS,
     **openapi_machines.PATHS,
     **openapi_images.PATHS,
+    **openapi_profiles.PATHS,
     **openapi_tasks.PATHS,
     "/api/v1/openapi.json": {"get": _GET_DOCUMENT},
     "/healthz": {"get": _LIVE},
@@ -75,7 +82,13 @@ def document() -> Node:
         "servers": [{"url": "/"}],
         "paths": PATHS,
         "components": {
-            "schemas": {**SCHEMAS, **TASK_SCHEMAS, **REQUEST_SCHEMAS, **openapi_images.IMAGE_SCHEMAS},
+            "schemas": {
+                **SCHEMAS,
+                **TASK_SCHEMAS,
+                **REQUEST_SCHEMAS,
+                **openapi_images.IMAGE_SCHEMAS,
+                **openapi_profiles.PROFILE_SCHEMAS,
+            },
             "parameters": PARAMETERS,
             "headers": HEADERS,
             "responses": responses(),

@@ -20,9 +20,10 @@ PROBLEM_TEXTS = {
     "415": "The body is of another type than `Accept` of this answer says.",
     "500": "An error in cloudmasterd; `detail` has the id under which its log says more.",
     "501": "The cloud instance cannot do this at all; `detail` says what it would take.",
-    "502": "The cloud instance refused, or tried and failed.",
+    "502": "The cloud instance refused, or tried and failed; or the cobbler server did not say what it was"
+    " asked.",
     "503": "The store cannot be used, or too much of the same is under way.",
-    "504": "The cloud instance did not answer within its deadline.",
+    "504": "The cloud instance, or the cobbler server, did not answer within its deadline.",
 }
 
 IF_NONE_MATCH: Node = {"$ref": "#/components/parameters/IfNoneMatch"}

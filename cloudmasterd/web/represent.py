@@ -7,7 +7,16 @@ from datetime import datetime, timezone
 from typing import Any, Optional
 
 from cloudmasterd.flavors import Flavor
-from cloudmasterd.model import CloudInstance, Event, Image, MachineInstance, Step, Task
+from cloudmasterd.model import (
+    Catalogue,
+    CloudInstance,
+    Event,
+    Image,
+    MachineInstance,
+    Profile,
+    Step,
+    Task,
+)
 from cloudmasterd.placement import Capacity, Placement
 
 CLOUD_FIELDS = (
@@ -33,6 +42,11 @@ EVENT_FIELDS = ("id", "at", "kind", "text", "cloud", "machine", "machine_name", 
 IMAGE_FIELDS = (
     "name", "format", "sha256", "size_bytes", "virtual_size", "min_disk_gb", "notes", "state",
     "received_bytes", "error", "created_at",
+)  # fmt: skip
+
+PROFILE_FIELDS = (
+    "name", "distro", "arch", "breed", "os_version", "kernel_options", "kickstart", "memory_mb", "vcpus",
+    "disk_gb", "comment", "observed_at",
 )  # fmt: skip
 
 REQUEST_MARK = "~"
@@ -177,6 +191,39 @@ def image_json(image: Image) -> dict[str, Any]:
         "received_bytes": image.received_bytes,
         "error": image.error,
         "created_at": moment(image.created_at),
+    }
+
+
+def profile_etag(profile: Profile) -> str:
+    """The tag of one profile."""
+    return f'"p{profile.revision}"'
+
+
+def profile_json(profile: Profile, observed_at: Optional[datetime]) -> dict[str, Any]:
+    """A profile of the cobbler server, which said so at `observed_at`."""
+    return {
+        "name": profile.name,
+        "distro": profile.distro,
+        "arch": profile.arch,
+        "breed": profile.breed,
+        "os_version": profile.os_version,
+        "kernel_options": profile.kernel_options,
+        "kickstart": profile.autoinstall,
+        "memory_mb": profile.memory_mb,
+        "vcpus": profile.vcpus,
+        "disk_gb": profile.disk_gb,
+        "comment": profile.comment,
+        "observed_at": moment(observed_at),
+    }
+
+
+def catalogue_json(catalogue: Catalogue) -> dict[str, Any]:
+    """Where the profiles are from, how old that is, and why it is not newer."""
+    return {
+        "server": catalogue.server or None,
+        "observed_at": moment(catalogue.fetched_at),
+        "error": catalogue.error,
+        "failing_since": moment(catalogue.failing_since),
     }
 
 

@@ -94,6 +94,20 @@ _SOURCES: dict[str, Schema] = {
     ),
 }
 
+_SOURCES["SourceProfile"] = _object(
+    "An installation from a profile of the cobbler server, by koan on the cloud instance.",
+    ["kind", "profile"],
+    kind=text("The kind.", enum=["profile"]),
+    profile=text("The name of the profile.", pattern=_WORD),
+    metadata={
+        "type": ["object", "null"],
+        "description": "For its kickstart: kernel options of at most 1792 characters in all.",
+        "maxProperties": 64,
+        "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,63}$"},
+        "additionalProperties": {"type": "string", "pattern": "^[A-Za-z0-9._:/@,+-]+$"},
+    },
+)
+
 _CREATE_PROPERTIES: dict[str, Schema] = {
     "name": _MACHINE_NAME,
     "flavor": nullable("string", "A size that has a name, instead of memory_mb, vcpus and disks."),

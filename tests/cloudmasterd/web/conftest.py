@@ -26,6 +26,7 @@ with warnings.catch_warnings():
     from cloudmasterd.images import Images
     from cloudmasterd.installs import Installs
     from cloudmasterd.machines import Machines
+    from cloudmasterd.profiles import Profiles
     from cloudmasterd.store import Store
     from cloudmasterd.tasks import TaskRunner
 from cloudmasterd.clock import SystemClock
@@ -37,6 +38,7 @@ from cloudmasterd.tasks.recipe import Done, Later, Recipe, StepContext, StepKind
 from cloudmasterd.web.server import application, mount
 from cloudmasterd.web.site import Site
 from cloudmasterd.web.waiting import Waits
+from tests.fakes import FakeCobbler
 
 START = datetime(2026, 11, 22, 8, 0, 0, tzinfo=timezone.utc)
 
@@ -102,7 +104,7 @@ class StandInFabric:
         {
             "arch": "x86_64", "firmwares": ["bios", "uefi"], "networks": ["default"], "bridges": [],
             "pools": [{"name": "default", "capacity_gb": 900, "free_gb": 800, "default": True}],
-            "isos": ["default/boot.iso"], "virt_type": "test", "machine_types": ["q35"],
+            "isos": ["default/boot.iso"], "virt_type": "test", "machine_types": ["q35"], "koan": True,
         }
     )  # fmt: skip
 
@@ -187,6 +189,8 @@ class World:
     problems: list[str]
     gate: Gate
     waits: Waits
+    cobbler: FakeCobbler
+    profiles: Profiles
 
     def ask(
         self, method: str, target: str, headers: Optional[dict[str, str]] = None, body: Optional[bytes] = None
@@ -253,15 +257,17 @@ def world(port: int, tmp_path: Path) -> Iterator[World]:
     runner = TaskRunner(store, AnyKind(gate), SystemClock(), workers=2, short_workers=2)
     resources = ResourceCache(Operations(fabric), clock)
     images = Images(store, tmp_path / "images", clock)
-    machines = Machines(store, runner, resources, clock, Rules(), images)
+    cobbler = FakeCobbler()
+    profiles = Profiles(store, cobbler, clock)
+    machines = Machines(store, runner, resources, clock, Rules(), images, profiles)
     installs = Installs(store, clock)
     site = Site(
         store, fleet, clock, "cloud.example.org", 15, lambda: problems, machines,
-        images=images, installs=installs,
+        images=images, installs=installs, profiles=profiles,
     )  # fmt: skip
     cherrypy.tree.mount(application(site, waits), "")
     runner.start()
-    yield World(port, store, fleet, clock, problems, gate, waits)
+    yield World(port, store, fleet, clock, problems, gate, waits, cobbler, profiles)
     waits.stop()
     runner.stop()
     store.close()

@@ -37,6 +37,7 @@ from cloudmasterd.web.routes import table
 from cloudmasterd.web.site import Site
 from cloudmasterd.web.templating import Templates
 from cloudmasterd.web.waiting import Waits
+from tests.fakes import profile
 
 DOCUMENT = document()
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -210,7 +211,7 @@ def accepts(read: Any, value: Any) -> bool:
 
 def test_the_kinds_of_sources_are_those_that_are_read() -> None:
     sources = DOCUMENT["components"]["schemas"]["MachineCreate"]["properties"]["source"]["anyOf"]
-    wanted = {"volume": "default/boot.iso", "image": "debian-12"}
+    wanted = {"volume": "default/boot.iso", "image": "debian-12", "profile": "GenomeCloud-F8-i386"}
     for choice in sources[:-1]:
         schema = resolve(choice)
         source = {"kind": schema["properties"]["kind"]["enum"][0]}
@@ -234,6 +235,7 @@ def test_examples_of_bodies_are_right() -> None:
 
 KINDS: dict[str, Any] = {
     "object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "integer": int,
+    "number": float,
 }  # fmt: skip
 
 
@@ -269,7 +271,7 @@ def misfit(value: Any, schema: dict[str, Any], where: str = "$") -> Optional[str
 
 
 CLOUD, MACHINE, TASK = "/api/v1/clouds/{cloud}", "/api/v1/machines/{machine}", "/api/v1/tasks/{task}"
-IMAGE = "/api/v1/images/{image}"
+IMAGE, PROFILE = "/api/v1/images/{image}", "/api/v1/profiles/{profile}"
 NEW_IMAGE = {"name": "first", "format": "raw", "sha256": "0" * 64, "size_bytes": 1024}
 SIZE = {"memory_mb": 512}
 
@@ -319,6 +321,11 @@ ANSWERS: list[tuple[str, str, str, int, Any]] = [
     ("POST", "/api/v1/images", "/api/v1/images", 201, {**NEW_IMAGE, "name": "second"}),
     ("POST", "/api/v1/images", "/api/v1/images", 409, NEW_IMAGE),
     ("POST", "/api/v1/images", "/api/v1/images", 400, {}),
+    ("GET", "/api/v1/profiles", "/api/v1/profiles", 200, None),
+    ("GET", "/api/v1/profiles?arch=vax", "/api/v1/profiles", 400, None),
+    ("POST", "/api/v1/profiles/refresh", "/api/v1/profiles/refresh", 200, None),
+    ("GET", "/api/v1/profiles/GenomeCloud-RHEL5U2-x86_64", PROFILE, 200, None),
+    ("GET", "/api/v1/profiles/none", PROFILE, 404, None),
     ("GET", "/api/v1/openapi.json", "/api/v1/openapi.json", 200, None),
     ("GET", "/healthz", "/healthz", 200, None),
     ("GET", "/readyz", "/readyz", 200, None),
@@ -331,6 +338,9 @@ def test_answers_are_as_described(
 ) -> None:
     if "/tasks" in path:
         small.send("POST", "/api/v1/machines", {"name": "first", **SIZE})
+    if "/profiles" in path:
+        small.cobbler.put(profile(memory_mb=512, disk_gb=8.0))
+        small.profiles.refresh()
     if "/images" in path:
         small.send("POST", "/api/v1/images", NEW_IMAGE)
     answer = small.send(method, target, body)
