@@ -95,6 +95,7 @@ class CloudInstance:
     maintenance_since: Optional[datetime] = None
     notes: str = ""
     reserve_override_mb: Optional[int] = None  # said of this one alone; None: the MemoryPolicy holds
+    profile: Optional[str] = None  # what this cloud master installed it from; None: it did not
 
 
 @dataclass(frozen=True)

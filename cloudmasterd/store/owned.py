@@ -22,6 +22,7 @@ class CloudWish(NamedTuple):
     reserve_mb: Optional[int]
     tags: Optional[Mapping[str, str]]
     notes: Optional[str]
+    profile: Optional[str] = None
 
 
 class MachineWish(NamedTuple):
@@ -42,8 +43,8 @@ def change_cloud(
     before = reading.get_cloud(unit.connection, name, policy)
     _refuse_if_stale(name, before.revision, revision)
     known = unit.raw.execute(
-        "SELECT maintenance, maintenance_reason, maintenance_since, reserve_mb, tags, notes FROM cloud"
-        " WHERE name = ?",
+        "SELECT maintenance, maintenance_reason, maintenance_since, reserve_mb, tags, notes, profile"
+        " FROM cloud WHERE name = ?",
         (before.name,),
     ).fetchone()
     wanted = _wanted_of_cloud(name, wish, known, at)
@@ -51,7 +52,7 @@ def change_cloud(
         return before
     unit.raw.execute(
         "UPDATE cloud SET maintenance = ?, maintenance_reason = ?, maintenance_since = ?, reserve_mb = ?,"
-        " tags = ?, notes = ?, revision = ? WHERE name = ?",
+        " tags = ?, notes = ?, profile = ?, revision = ? WHERE name = ?",
         (*wanted, unit.change, before.name),
     )
     unit.changed = True
@@ -82,7 +83,7 @@ def change_machine(unit: Unit, uuid: str, wish: MachineWish, revision: Optional[
 
 
 def _wanted_of_cloud(name: str, wish: CloudWish, known: Sequence[Any], at: datetime) -> tuple[Any, ...]:
-    maintenance, reason, since, reserve_mb, tags, notes = known
+    maintenance, reason, since, reserve_mb, tags, notes, profile = known
     if wish.maintenance is not None:
         if bool(maintenance) != wish.maintenance:
             reason, since = "", time_to_text(at) if wish.maintenance else None
@@ -104,6 +105,7 @@ def _wanted_of_cloud(name: str, wish: CloudWish, known: Sequence[Any], at: datet
         reserve_mb,
         tags if wish.tags is None else _tags_text(tags, wish.tags),
         notes if wish.notes is None else clean(wish.notes),
+        profile if wish.profile is None else clean(wish.profile),
     )
 
 

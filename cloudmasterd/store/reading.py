@@ -26,7 +26,7 @@ _CLOUD_ITEMS = (
     _c.id, _c.reachability, _c.maintenance, _c.arch, _c.cpus, _c.memory_mb, _c.live_free_memory_mb,
     _c.committed_mb, _c.active, _c.machines, _c.running, _c.tags, _c.observed_at, _c.error,
     _c.unreachable_since, _c.certificate_expires_at, _c.revision, _c.maintenance_reason, _c.maintenance_since,
-    _c.notes, _c.reserve_mb,
+    _c.notes, _c.reserve_mb, _c.profile,
 )  # fmt: skip
 
 _MACHINE_ITEMS = (
@@ -151,7 +151,8 @@ def rows(connection: OneConnection, query: Select) -> list[tuple[Any, ...]]:
 
 def _cloud(row: Sequence[Any], policy: MemoryPolicy) -> CloudInstance:
     (name, reachability, maintenance, arch, cpus, memory, live, committed, active, machines, running, tags,
-     observed_at, error, since, expires, revision, reason, out_since, notes, override) = row  # fmt: skip
+     observed_at, error, since, expires, revision, reason, out_since, notes, override,
+     profile) = row  # fmt: skip
     return CloudInstance(
         name=name,
         state=CloudState.MAINTENANCE if maintenance else CloudState(reachability),
@@ -173,6 +174,7 @@ def _cloud(row: Sequence[Any], policy: MemoryPolicy) -> CloudInstance:
         maintenance_since=time_from_text(out_since),
         notes=notes,
         reserve_override_mb=override,
+        profile=profile,
     )
 
 

@@ -66,6 +66,17 @@ class Room:
         found = self._all("SELECT id FROM task WHERE ended_at IS NULL AND machine = ?", clean(uuid).lower())
         return int(found[0][0]) if found else None
 
+    def machines_on(self, cloud: str) -> Sequence[MachineInstance]:
+        """The machine instances that live on a cloud instance, by name."""
+        return reading.list_machines(self._connection, [cloud], (), None, None)
+
+    def busy_with(self, cloud: str) -> Sequence[int]:
+        """The ids of the unfinished tasks that work on the cloud instance, or on what lives there."""
+        found = self._all(
+            "SELECT id FROM task WHERE ended_at IS NULL AND cloud = ? ORDER BY id", clean(cloud)
+        )
+        return [int(task) for (task,) in found]
+
     def placed_groups(self, cloud: str) -> frozenset[str]:
         """The anti-affinity groups of which the cloud instance has, or is about to get, a member."""
         return frozenset(self.group_members(cloud))

@@ -146,6 +146,7 @@ _SIX = (
         task INTEGER PRIMARY KEY REFERENCES task (id) ON DELETE CASCADE, token_hash TEXT NOT NULL,
         reached TEXT, said TEXT, text TEXT NOT NULL DEFAULT '', heard_at TEXT, failure TEXT)""",
     "CREATE UNIQUE INDEX install_by_token ON install (token_hash)",
+    "ALTER TABLE cloud ADD COLUMN profile TEXT",
 )
 
 MIGRATIONS = (

@@ -158,6 +158,7 @@ class Store:
         reserve_mb: Optional[int] = None,
         tags: Optional[Mapping[str, str]] = None,
         notes: Optional[str] = None,
+        profile: Optional[str] = None,
         revision: Optional[int] = None,
     ) -> CloudInstance:
         """Change what people say of a cloud instance; None: as it was, RESERVE_BY_POLICY: no override.
@@ -165,7 +166,7 @@ class Store:
         Raises NotFound, StaleVersion when it is not at `revision` any more, Invalid for a reason without
         maintenance.
         """
-        wish = owned.CloudWish(maintenance, maintenance_reason, reserve_mb, tags, notes)
+        wish = owned.CloudWish(maintenance, maintenance_reason, reserve_mb, tags, notes, profile)
         at = self._clock.now()
         return self._writer.run(
             lambda unit: owned.change_cloud(unit, name, wish, revision, at, self._policy), durable=True

@@ -51,6 +51,7 @@ class Cloud(SQLObject):
     maintenance_since = StringCol()
     reserve_mb = IntCol()
     notes = StringCol(notNone=True)
+    profile = StringCol()
     arch = StringCol()
     cpus = IntCol()
     memory_mb = IntCol()

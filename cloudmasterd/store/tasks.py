@@ -95,6 +95,15 @@ class TaskStore:
             ).fetchone()
         return None if found is None else str(found[0])
 
+    def keep_secret(self, task_id: int, body: str) -> None:
+        """Let this be the secret of an unfinished task from now on; Conflict when it does not run."""
+
+        def work(unit: Unit) -> None:
+            _require(unit, task_id, {TaskState.RUNNING})
+            unit.raw.execute("INSERT OR REPLACE INTO task_secret (task, body) VALUES (?, ?)", (task_id, body))
+
+        self._writer.run(work, durable=True)
+
     def list(
         self,
         *,

@@ -37,6 +37,9 @@ _OBSERVED = "UPDATE cloud SET observed_at = ? WHERE name IN (SELECT value FROM j
 _TASKS_OF = """
     SELECT machine, id, ended_at FROM task WHERE id IN (
         SELECT max(id) FROM task WHERE machine IN (SELECT value FROM json_each(?)) GROUP BY machine)"""
+_TASKS_ON = """
+    SELECT cloud, max(id) FROM task WHERE ended_at IS NULL AND machine IS NULL
+        AND cloud IN (SELECT value FROM json_each(?)) GROUP BY cloud"""
 _LAST_ON = """
     SELECT machine, cloud FROM event WHERE kind = 'machine.vanished' AND id IN (
         SELECT max(id) FROM event WHERE machine IN (SELECT value FROM json_each(?)) GROUP BY machine)"""
@@ -88,7 +91,9 @@ def reconcile(unit: Unit, inventories: Mapping[str, Inventory], at: datetime) ->
     changed = any(found.appeared or found.changed or found.gone for found in differences)
     unit.changed = bool(facts) or changed
     if back:
-        add_events(unit, (_reachable(row) for row in rows.values() if row.reachability == "unreachable"), at)
+        busy = _tasks_on(raw, back)
+        again = (row for row in rows.values() if row.reachability == "unreachable")
+        add_events(unit, (_reachable(row)._replace(task=busy.get(row.name)) for row in again), at)
     if changed or recontested:
         plan = _resolve(raw, differences, recontested)
         _carry_out(raw, plan, at, change)
@@ -120,7 +125,8 @@ def mark_unreachable(unit: Unit, errors: Mapping[str, str], at: datetime) -> Non
     raw.executemany("UPDATE cloud SET error = ?, revision = ? WHERE name = ?", other)
     unit.changed = bool(unknown or lost or other)
     silent = [*(name for name, *_ in unknown), *lost]
-    add_events(unit, (_unreachable(name, errors[name]) for name in silent), at)
+    busy = _tasks_on(raw, silent) if silent else {}
+    add_events(unit, (_unreachable(name, errors[name])._replace(task=busy.get(name)) for name in silent), at)
     if lost:
         present = _sightings(raw, lost)
         plan = _resolve(raw, [], [uuid for rows_of in present.values() for uuid in rows_of])
@@ -255,12 +261,23 @@ def _tell_drift(
         uuid: (task, ended_at)
         for uuid, task, ended_at in unit.raw.execute(_TASKS_OF, (json.dumps([n.machine for n in news]),))
     }
-    add_events(unit, (_with_task(each, tasks, rows) for each in news), at)
+    busy = _tasks_on(unit.raw, {each.cloud for each in news if each.cloud})
+    add_events(unit, (_with_task(each, tasks, rows, busy) for each in news), at)
+
+
+def _tasks_on(raw: sqlite3.Connection, clouds: Collection[str]) -> Mapping[str, int]:
+    """The unfinished tasks on these cloud instances as a whole: whatever is seen there is their doing."""
+    return dict(raw.execute(_TASKS_ON, (json.dumps(list(clouds)),)).fetchall())
 
 
 def _with_task(
-    news: News, tasks: Mapping[str, tuple[int, Optional[str]]], rows: Mapping[str, CloudRow]
+    news: News,
+    tasks: Mapping[str, tuple[int, Optional[str]]],
+    rows: Mapping[str, CloudRow],
+    busy: Mapping[str, int],
 ) -> News:
+    if news.cloud in busy:
+        return news._replace(task=busy[news.cloud])
     task, ended_at = tasks.get(news.machine or "", (None, None))
     row = rows.get(news.cloud or "")
     seen_before = row.observed_at if row is not None else None

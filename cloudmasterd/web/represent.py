@@ -22,7 +22,7 @@ from cloudmasterd.placement import Capacity, Placement
 CLOUD_FIELDS = (
     "name", "state", "arch", "cpus", "memory_mb", "reserved_memory_mb", "free_memory_mb",
     "live_free_memory_mb", "machines", "running", "tags", "observed_at", "error", "certificate_expires_at",
-    "maintenance", "maintenance_reason", "reserve_mb", "notes",
+    "maintenance", "maintenance_reason", "reserve_mb", "notes", "profile",
 )  # fmt: skip
 
 MACHINE_FIELDS = (
@@ -91,6 +91,7 @@ def cloud_json(cloud: CloudInstance) -> dict[str, Any]:
         "maintenance_reason": cloud.maintenance_reason,
         "reserve_mb": cloud.reserve_override_mb,
         "notes": cloud.notes,
+        "profile": cloud.profile,
     }
 
 

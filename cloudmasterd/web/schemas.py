@@ -42,7 +42,7 @@ CLOUD: Schema = {
     "required": [
         "name", "state", "arch", "cpus", "memory_mb", "reserved_memory_mb", "free_memory_mb",
         "live_free_memory_mb", "machines", "running", "tags", "observed_at", "error",
-        "certificate_expires_at", "maintenance", "maintenance_reason", "reserve_mb", "notes",
+        "certificate_expires_at", "maintenance", "maintenance_reason", "reserve_mb", "notes", "profile",
     ],
     "properties": {
         "name": text("The name in its certificate."),
@@ -69,6 +69,7 @@ CLOUD: Schema = {
             "integer", "The reserve that was set for this one, MiB; null where the configuration says it."
         ),
         "notes": text("Free text."),
+        "profile": nullable("string", "The profile this cloud master installed it from; null: it did not."),
     },
 }  # fmt: skip
 
