@@ -30,6 +30,7 @@ class AdminSocket:
 
     def listen(self) -> socket.socket:
         """A listening socket, with what a dead certmaster left there removed; raises ListenError."""
+        group = self._group_id() if self.group else -1
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self._is_answered():
@@ -41,8 +42,7 @@ class AdminSocket:
             try:
                 self._reach(listening.bind)
                 # Until now others could read it at most, and that does not let them connect.
-                if self.group:
-                    os.chown(self.path, -1, self._group_id())
+                os.chown(self.path, -1, group)
                 self.path.chmod(_MODE)
                 listening.listen(_BACKLOG)
             except OSError:

@@ -7,6 +7,7 @@ import os
 import socket
 import xmlrpc.client
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -196,7 +197,9 @@ class _UnixTransport(xmlrpc.client.Transport):
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         """The connection, not opened yet; the host of the URL means nothing here."""
-        return _UnixConnection(self._path, self._timeout_s)
+        connection = _UnixConnection(self._path, self._timeout_s)
+        self._connection = host, connection  # for close() to find
+        return connection
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -206,13 +209,19 @@ class _UnixConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         """Open the socket; raises OSError."""
-        self.sock: Optional[socket.socket] = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
+        with ExitStack() as on_error:
+            sock = on_error.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            sock.settimeout(self.timeout)
+            self._reach(sock)
+            on_error.pop_all()
+        self.sock: Optional[socket.socket] = sock
+
+    def _reach(self, sock: socket.socket) -> None:
         if len(os.fsencode(self._path)) <= _LONGEST_PATH:
-            self.sock.connect(str(self._path))
+            sock.connect(str(self._path))
             return
         directory = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self.sock.connect(f"/proc/self/fd/{directory}/{self._path.name}")
+            sock.connect(f"/proc/self/fd/{directory}/{self._path.name}")
         finally:
             os.close(directory)

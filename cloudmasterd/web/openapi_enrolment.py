@@ -120,7 +120,7 @@ ENROLMENT_SCHEMAS: dict[str, Schema] = {
             "id": _ID,
             "name": _NAME,
             "state": text(
-                "claimed: its certificate is being signed; where a crash cut that off, the same key may go on.",
+                "claimed: its certificate is being signed; after a crash the same key may go on.",
                 enum=["open", "claimed", "used", "expired"],
             ),
             "replace": _REPLACE,

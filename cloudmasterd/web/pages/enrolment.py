@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -27,8 +28,8 @@ KINDS = {"open": "ok", "claimed": "busy", "used": "off", "expired": "off"}
 class Door:
     """What certmaster says of tokens and waiting requests; `error` where it says nothing."""
 
-    tokens: tuple[KnownToken, ...] = ()
-    waiting: tuple[WaitingRequest, ...] = ()
+    tokens: Sequence[KnownToken] = ()
+    waiting: Sequence[WaitingRequest] = ()
     fingerprint: str = ""
     error: str = ""
 
