@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Union
 
-from cloudmasterd.jsonbody import mapping_of, matching, wrong
+from cloudmasterd.jsonbody import list_of, mapping_of, matching, wrong
 
 MAX_OPTIONS = 2048  # all of ours together, as they stand on the command line
 MAX_REPORT = 256  # of that for the address an installing machine reports to
@@ -20,6 +21,8 @@ TAKEN = frozenset(
     }
 )  # fmt: skip
 
+Metadata = Union[str, Sequence[str]]
+
 _VALUE = re.compile(r"[A-Za-z0-9._:/@,+-]+")
 _read_key = matching(r"[a-z][a-z0-9_]{0,63}", "a key of at most 64 of a-z, 0-9 and '_', a letter first")
 
@@ -31,20 +34,33 @@ def _key(given: Any) -> str:
     return key
 
 
-def _value(given: Any) -> str:
+def _word(given: Any) -> str:
     if not isinstance(given, str) or not _VALUE.fullmatch(given):
         # what was given is not repeated: it may be a token
-        raise wrong("give text of one or more of letters, digits and . _ : / @ , + -")
+        raise wrong("give text of one or more of letters, digits and . _ : / @ , + -, or a list of such")
     return given
+
+
+_read_words = list_of(_word, MAX_ENTRIES, least=1)
+
+
+def _value(given: Any) -> Any:
+    return _read_words(given) if isinstance(given, list) else _word(given)
 
 
 _read_entries = mapping_of(_key, _value, MAX_ENTRIES)
 
 
-def read_metadata(value: Any) -> dict[str, str]:
-    """Reads an object of kernel options; raises WrongError, whose text repeats no value."""
-    entries: dict[str, str] = _read_entries(value)
-    length = sum(len(key) + len(text) + 2 for key, text in entries.items())
+def read_metadata(value: Any) -> dict[str, Metadata]:
+    """Reads an object of kernel options; raises WrongError, whose text repeats no value.
+
+    One whose value is a list stands on the command line once for each item.
+    """
+    entries: dict[str, Metadata] = _read_entries(value)
+    words = [
+        (key, word) for key, text in entries.items() for word in ([text] if isinstance(text, str) else text)
+    ]
+    length = sum(len(key) + len(word) + 2 for key, word in words)
     if length > MAX_METADATA:
         raise wrong(
             f"it makes {length} characters on the kernel's command line: give at most {MAX_METADATA}"

@@ -37,7 +37,7 @@ from cloudmasterd.jsonbody import (
     whole,
     wrong,
 )
-from cloudmasterd.kernel_options import read_metadata
+from cloudmasterd.kernel_options import Metadata, read_metadata
 from cloudmasterd.model import RESERVE_BY_POLICY
 from cloudmasterd.placement import Need
 
@@ -79,7 +79,7 @@ class Source:
     image: Optional[str] = None
     cloud_init: Mapping[str, Any] = field(default_factory=dict)
     profile: Optional[str] = None
-    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold a one-time token
+    metadata: Mapping[str, Metadata] = field(default_factory=dict, repr=False)  # may hold a one-time token
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from cloudmasterd.web.pages import create as create_page
 from cloudmasterd.web.pages import events as events_page
 from cloudmasterd.web.pages import images as images_page
 from cloudmasterd.web.pages import machines as machines_page
+from cloudmasterd.web.pages import profiles as profiles_page
 from cloudmasterd.web.pages import tasks as tasks_page
 from cloudmasterd.web.pages.actions import ACTIONS
 from cloudmasterd.web.pages.cloud import CloudPage
@@ -23,6 +24,7 @@ from cloudmasterd.web.pages.machine import MachinePage
 from cloudmasterd.web.pages.machine_forms import ChangePage, DeletePage
 from cloudmasterd.web.pages.machines import MachinesPage
 from cloudmasterd.web.pages.overview import OverviewPage
+from cloudmasterd.web.pages.profiles import ProfilesPage
 from cloudmasterd.web.pages.tasks import TaskPage, TasksPage
 from cloudmasterd.web.router import Route
 from cloudmasterd.web.site import Site
@@ -38,6 +40,7 @@ def page_table(site: Site, templates: Templates, assets: Assets, clouds: Clouds)
         *_machine_pages(site, templates),
         *_task_pages(site, templates),
         _page("/images", ImagesPage(site, templates).show, images_page.PARAMS),
+        *_profile_pages(ProfilesPage(site, templates)),
         _page("/events", EventsPage(site, templates).show, events_page.PARAMS),
         Route("GET", "/static/{asset}", assets.get, media=None),
     )
@@ -73,6 +76,13 @@ def _machine_pages(site: Site, templates: Templates) -> tuple[Route, ...]:
         _form("/machines/{machine}/change", change.submit),
         _page("/machines/{machine}/delete", delete.show),
         _form("/machines/{machine}/delete", delete.submit),
+    )
+
+
+def _profile_pages(profiles: ProfilesPage) -> tuple[Route, ...]:
+    return (
+        _page("/profiles", profiles.show, profiles_page.PARAMS),
+        Route("POST", "/profiles/refresh", profiles.refresh, media=HTML),
     )
 
 

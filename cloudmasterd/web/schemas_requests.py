@@ -94,6 +94,7 @@ _SOURCES: dict[str, Schema] = {
     ),
 }
 
+_OPTION: Schema = {"type": "string", "pattern": "^[A-Za-z0-9._:/@,+-]+$"}
 _SOURCES["SourceProfile"] = _object(
     "An installation from a profile of the cobbler server, by koan on the cloud instance.",
     ["kind", "profile"],
@@ -104,7 +105,9 @@ _SOURCES["SourceProfile"] = _object(
         "description": "For its kickstart: kernel options of at most 1792 characters in all.",
         "maxProperties": 64,
         "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,63}$"},
-        "additionalProperties": {"type": "string", "pattern": "^[A-Za-z0-9._:/@,+-]+$"},
+        "additionalProperties": {
+            "anyOf": [_OPTION, {"type": "array", "items": _OPTION, "minItems": 1, "maxItems": 64}],
+        },
     },
 )
 

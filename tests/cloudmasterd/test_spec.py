@@ -213,9 +213,19 @@ def profile(**fields: Any) -> dict[str, Any]:
 
 
 def test_a_profile_comes_with_its_metadata() -> None:
-    metadata = {"certmaster": "cloud.example.org", "genome_ca": "0" * 64, "a1": "x+y@z/1:2,3-_."}
+    metadata = {
+        "certmaster": "cloud.example.org",
+        "genome_ca": "0" * 64,
+        "a1": "x+y@z/1:2,3-_.",
+        "genome_sshkey": ("ssh-rsa,A", "ssh-rsa,B"),
+    }
     found = parse_create(
-        {"name": "a1", "memory_mb": 512, "source": profile(metadata=metadata)}, DEFAULT_FLAVORS
+        {
+            "name": "a1",
+            "memory_mb": 512,
+            "source": profile(metadata={**metadata, "genome_sshkey": ["ssh-rsa,A", "ssh-rsa,B"]}),
+        },
+        DEFAULT_FLAVORS,
     )
     assert found.source.profile == "GenomeCloud-RHEL5U2-x86_64"
     assert found.source.metadata == metadata
@@ -243,6 +253,9 @@ def test_metadata_is_not_in_what_a_log_would_show_of_it() -> None:
         ({"a": "x;y"}, "source.metadata.a", "letters, digits and"),
         ({"a": "x\n"}, "source.metadata.a", "letters, digits and"),
         ({"a": ""}, "source.metadata.a", "one or more"),
+        ({"a": []}, "source.metadata.a", "1 to 64"),
+        ({"a": ["x", "$(reboot)"]}, "source.metadata.a[1]", "letters, digits and"),
+        ({"a": ["x" * 900] * 2}, "source.metadata", "at most 1792"),
         ({"a": 1}, "source.metadata.a", "give text"),
         ({"a": "x" * 1800}, "source.metadata", "at most 1792"),
         ({f"a{n}": "x" for n in range(65)}, "source.metadata", "at most 64"),

@@ -24,7 +24,7 @@ from cloudmasterd.web.site import Site
 from cloudmasterd.web.templating import Templates
 from cloudmasterd.web.validate import Param, form_field, text
 
-PARAMS = (form_field(Param("cloud", text, default="")), form_field(Param("flavor", text, default="")))
+PARAMS = tuple(form_field(Param(name, text, default="")) for name in ("cloud", "flavor", "profile"))
 ANY_NAME = "new-machine-instance"
 NO_ROOM = "There is no room for it: under “Where it would go” stands the reason of each cloud instance."
 
@@ -38,7 +38,8 @@ class CreatePage:
 
     def show(self, asked: Asked) -> Reply:
         """The form with what suits most, and where that would go."""
-        form = first_form(self._site.flavors, asked.query["cloud"], asked.query["flavor"])
+        query = asked.query
+        form = first_form(self._site.flavors, query["cloud"], query["flavor"], query["profile"])
         return self._page(form, self._preview(form))
 
     def submit(self, asked: Asked) -> Reply:
@@ -89,6 +90,7 @@ class CreatePage:
             preview=preview,
             sources=SOURCES,
             images=self._images(form.text("image")),
+            profiles=self._profiles(form.text("profile")),
             sizes=sizes(self._site.flavors),
             places=_places(self._site.store.list_clouds(), form.text("cloud")),
         )
@@ -100,6 +102,13 @@ class CreatePage:
         found = [(i.name, f"{i.name} (needs {i.least_disk_gb} GB of disk)") for i in ready]
         if chosen and chosen not in [name for name, _ in found]:
             found.append((chosen, f"{chosen} (not ready)"))
+        return found or [("", "There is none yet")]
+
+    def _profiles(self, chosen: str) -> list[tuple[str, str]]:
+        """The choices of the profile: those last heard of, and what was chosen whatever has become of it."""
+        found = [(p.name, f"{p.name} ({p.arch})" if p.arch else p.name) for p in self._site.profiles.list()]
+        if chosen and chosen not in [name for name, _ in found]:
+            found.append((chosen, f"{chosen} (not there)"))
         return found or [("", "There is none yet")]
 
 

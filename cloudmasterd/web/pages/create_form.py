@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from cloudmasterd.errors import Invalid
 from cloudmasterd.flavors import Flavor
 from cloudmasterd.spec import MachineSpec, parse_create
 from cloudmasterd.web import figures
-from cloudmasterd.web.pages.forms import UNITS_GB, UNITS_MB, Form, names_of, number, size, tags_of
+from cloudmasterd.web.pages.forms import (
+    UNITS_GB,
+    UNITS_MB,
+    Form,
+    metadata_of,
+    names_of,
+    number,
+    size,
+    tags_of,
+)
 
 CUSTOM = ""
 LABELS = {
@@ -19,6 +28,8 @@ LABELS = {
     "image": "Image",
     "ssh_keys": "SSH keys",
     "user_data": "User data",
+    "profile": "Profile",
+    "metadata": "Metadata",
     "flavor": "Size",
     "memory_mb": "Memory",
     "vcpus": "Virtual CPUs",
@@ -38,6 +49,9 @@ FIELD_OF = {
     "source.image": "image",
     "source.cloud_init.ssh_keys": "ssh_keys",
     "source.cloud_init.user_data": "user_data",
+    "source.profile": "profile",
+    "source.metadata": "metadata",
+    "arch": "profile",
 }
 """Where the form shows an error on a field of the interface."""
 
@@ -45,6 +59,7 @@ SOURCES = (
     ("blank", "Nothing", "it starts from the network"),
     ("iso", "ISO image", "a CD image in a pool"),
     ("image", "Image", "a disk that is there already"),
+    ("profile", "Profile", "an installation by cobbler and koan"),
 )
 
 
@@ -61,12 +76,13 @@ def sizes(flavors: Sequence[Flavor]) -> list[tuple[str, str, str]]:
     return [*words, (CUSTOM, "custom", "memory, vCPUs and disk of your own")]
 
 
-def first_form(flavors: Sequence[Flavor], cloud: str = "", flavor: str = "") -> Form:
+def first_form(flavors: Sequence[Flavor], cloud: str = "", flavor: str = "", profile: str = "") -> Form:
     """The form as it is first shown."""
     names = [f.name for f in flavors]
     chosen = flavor if flavor in names else ("small" if "small" in names else CUSTOM)
     values = {
-        "source": "blank", "flavor": chosen, "networks": "default", "cloud": cloud, "start": "yes",
+        "source": "profile" if profile else "blank", "profile": profile, "flavor": chosen,
+        "networks": "default", "cloud": cloud, "start": "yes",
         "memory_mb": "2048", "vcpus": "1", "disk_gb": "20",
     }  # fmt: skip
     return Form({name: [value] for name, value in values.items()})
@@ -80,6 +96,11 @@ def read_spec(form: Form, flavors: Sequence[Flavor]) -> MachineSpec:
         body["tags"] = tags_of(form.text("tags"))
     except Invalid as exc:
         wrong += exc.fields
+    if body["source"]["kind"] == "profile":
+        try:
+            body["source"]["metadata"] = metadata_of(form.text("metadata"))
+        except Invalid as exc:
+            wrong += exc.fields
     try:
         spec = parse_create(body, flavors)
     except Invalid as exc:
@@ -111,7 +132,7 @@ def body_of(form: Form) -> dict[str, Any]:
     return body
 
 
-def _source(form: Form) -> Mapping[str, Any]:
+def _source(form: Form) -> dict[str, Any]:
     source: dict[str, Any] = {"kind": form.text("source") or "blank"}
     if source["kind"] == "iso":
         source["volume"] = form.text("iso")
@@ -120,4 +141,6 @@ def _source(form: Form) -> Mapping[str, Any]:
         keys = [line.strip() for line in form.text("ssh_keys").splitlines() if line.strip()]
         given = {"ssh_keys": keys or None, "user_data": form.text("user_data") or None}
         source["cloud_init"] = {name: value for name, value in given.items() if value is not None}
+    elif source["kind"] == "profile":
+        source["profile"] = form.text("profile")
     return source

@@ -108,19 +108,39 @@ def names_of(text: str) -> list[str]:
 def tags_of(text: str) -> dict[str, Any]:
     """Tags of one `name=value` a line; raises Invalid naming the lines that are none."""
     tags: dict[str, Any] = {}
-    wrong = []
-    for line in filter(None, (line.strip() for line in text.splitlines())):
-        name, equals, value = line.partition("=")
-        if not equals or not name.strip():
-            wrong.append(f"{line[:60]!r} is not name=value")
-        elif name.strip() in tags:
-            wrong.append(f"{name.strip()[:60]!r} stands there twice")
-        else:
-            tags[name.strip()] = value.strip()
+    pairs, wrong = _pairs(text)
+    for name, value in pairs:
+        if name in tags:
+            wrong.append(f"{name[:60]!r} stands there twice")
+        tags[name] = value
     if wrong:
         text = "; ".join(wrong) + ": write one tag a line, such as team=web"
         raise Invalid(f"tags: {text}", [("tags", text)])
     return tags
+
+
+def metadata_of(text: str) -> dict[str, Any]:
+    """Metadata of one `name=value` a line; a name that comes again makes a list of its values."""
+    pairs, wrong = _pairs(text)
+    if wrong:
+        text = "; ".join(wrong) + ": write one a line, such as certmaster=cloud.example.org"
+        raise Invalid(f"source.metadata: {text}", [("source.metadata", text)])
+    found: dict[str, list[str]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def _pairs(text: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """The lines that are `name=value`, and what is to be said of those that are not."""
+    pairs, wrong = [], []
+    for line in filter(None, (line.strip() for line in text.splitlines())):
+        name, equals, value = line.partition("=")
+        if equals and name.strip():
+            pairs.append((name.strip(), value.strip()))
+        else:
+            wrong.append(f"{line[:60]!r} is not name=value")
+    return pairs, wrong
 
 
 def tags_text(tags: Mapping[str, str]) -> str:

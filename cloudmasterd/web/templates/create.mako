@@ -21,6 +21,10 @@ ${fields.choice(form, "image", "Image", images, "One of the page Images; used wi
 ${fields.lines(form, "ssh_keys", "SSH keys", "Public keys, one a line, for the user of the distribution.")}\
 ${fields.lines(form, "user_data", "User data", "For cloud-init: #cloud-config, a script, and so on. It is kept nowhere but in the machine instance’s own seed.")}\
 </div>
+<div class="when-profile">
+${fields.choice(form, "profile", "Profile", profiles, "One of the page Profiles; used with “Profile” only.")}\
+${fields.lines(form, "metadata", "Metadata", "For its kickstart, one a line, such as certmaster=cloud.example.org; it travels on the kernel’s command line.")}\
+</div>
 ${fields.radios(form, "flavor", "Size", sizes, "flavors")}\
 <div class="when-custom">
 <div class="row">

@@ -166,7 +166,7 @@ STATUSES = {
     "Invalid": 400, "NotFound": 404, "Conflict": 409, "MachineExists": 409, "NoRoom": 409,
     "StaleVersion": 412, "Unsupported": 501, "FabricError": 502, "CloudUnreachable": 504, "CloudRefused": 502,
     "ConfigError": 500, "StoreError": 503, "StoreLocked": 503, "StoreTooNew": 503,
-    "StartError": 500, "CloudError": 500,
+    "StartError": 500, "CloudError": 500, "CobblerError": 502, "CobblerUnreachable": 504,
 }  # fmt: skip
 
 
