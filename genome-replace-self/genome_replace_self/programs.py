@@ -1,0 +1,74 @@
+"""Run another program with a fixed argument list, a deadline and no shell; the only user of subprocess."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+PLACES = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a program ended: its exit code (negative: a signal, None: the deadline) and what it printed."""
+
+    code: Optional[int]
+    output: str
+
+    @property
+    def how(self) -> str:
+        """The end in words, e.g. `ended with exit code 1`."""
+        if self.code is None:
+            return "did not end in time"
+        return f"was ended by signal {-self.code}" if self.code < 0 else f"ended with exit code {self.code}"
+
+    def tail(self, lines: int = 12) -> str:
+        """The last lines that say something."""
+        return "\n".join([line for line in self.output.splitlines() if line.strip()][-lines:])
+
+
+def find(name: str) -> Optional[Path]:
+    """Where a program is, or None."""
+    found = shutil.which(name, path=search_path())
+    return Path(found) if found else None
+
+
+def search_path() -> str:
+    """The caller's path, and behind it where root's programs are even if the caller forgot them."""
+    return ":".join(part for part in (os.environ.get("PATH", ""), PLACES) if part)
+
+
+def run(argv: Sequence[str], timeout_s: float) -> Done:
+    """Run a program to its end; at the deadline, and when this is interrupted, its whole group is killed.
+
+    Its output goes through a file, so that a child it leaves behind cannot hold us up.
+    """
+    env = {"PATH": search_path(), "LC_ALL": "C.UTF-8", "HOME": "/root", "PYTHONUNBUFFERED": "1"}
+    env.update({key: value for key, value in os.environ.items() if key.startswith("LIBVIRT_")})
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=env,
+            start_new_session=True,
+        )
+        code: Optional[int] = None
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        output.seek(0)
+        return Done(code, output.read().decode(errors="replace"))
