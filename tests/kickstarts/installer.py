@@ -30,7 +30,17 @@ class Installer:
     def __init__(self, root: Path, shell: str = "bash", version: str = "F42") -> None:
         self.root = root
         self.shell = shell
-        for folder in ("usr", "etc", "proc/net", "sys/block", "sys/class/net", "sys/devices", "dev", "tmp", "tools"):
+        for folder in (
+            "usr",
+            "etc",
+            "proc/net",
+            "sys/block",
+            "sys/class/net",
+            "sys/devices",
+            "dev",
+            "tmp",
+            "tools",
+        ):
             (root / folder).mkdir(parents=True)
         for link in ("bin", "sbin", "lib", "lib64"):
             if Path("/", link).exists():
@@ -51,7 +61,9 @@ class Installer:
     def command_line(self, text: str) -> None:
         (self.root / "proc/cmdline").write_text(text + "\n")
 
-    def disk(self, name: str, mb: int, where: str = "pci0000:00/0000:00:1f.2/ata1/host0", **flags: int) -> None:
+    def disk(
+        self, name: str, mb: int, where: str = "pci0000:00/0000:00:1f.2/ata1/host0", **flags: int
+    ) -> None:
         """A disk; flags are files such as removable=1."""
         device = self.root / "sys/devices" / where / name
         device.mkdir(parents=True)
@@ -82,7 +94,9 @@ class Installer:
 
     def hasten(self) -> None:
         """Have every second of `sleep` pass in the fiftieth part of one."""
-        self.program("sleep", '#!/usr/bin/bash\nexec /usr/bin/sleep "$(/usr/bin/awk "BEGIN { print $1 / 50 }")"\n')
+        self.program(
+            "sleep", '#!/usr/bin/bash\nexec /usr/bin/sleep "$(/usr/bin/awk "BEGIN { print $1 / 50 }")"\n'
+        )
 
     def command(self, script: str) -> list[str]:
         (self.root / "tmp/ks-script").write_text(script)
@@ -108,7 +122,11 @@ class Installer:
         linger = self.root / "tmp/linger"
         linger.touch()
         process = subprocess.Popen(
-            self.command(script), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self.command(script),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         try:
             yield process
@@ -137,5 +155,7 @@ def why_not() -> str:
     """Why this machine cannot run a kickstart's scripts in a root of their own, or an empty string."""
     if shutil.which("unshare") is None or not Path("/bin").is_symlink():
         return "no unshare on this machine, or one whose /bin is not in /usr"
-    done = subprocess.run([*unshare(), "true"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*unshare(), "true"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     return f"no namespaces here: {done.stderr.strip()}" if done.returncode else ""

@@ -58,14 +58,18 @@ def test_every_shell_decides_alike(machine: Make, version: str, shell: str) -> N
     made.command_line(MINION)
     done = made.run(pre(version))
     assert done.returncode == 0, done.stdout
-    assert f"certmaster='cloud.example.org'\ngenome_token='{TOKEN}'\ngenome_ca='{CA}'\n" in made.file("tmp/genome.env")
+    assert f"certmaster='cloud.example.org'\ngenome_token='{TOKEN}'\ngenome_ca='{CA}'\n" in made.file(
+        "tmp/genome.env"
+    )
     assert "not found" not in done.stdout
 
 
 def test_without_certmaster_the_machine_becomes_a_cloud_master(machine: Make) -> None:
     made = machine()
     assert made.run(pre()).returncode == 0
-    assert "services --enabled=sshd,chronyd,httpd,certmaster,cloudmasterd\n" in made.file("tmp/genome-role.ks")
+    assert "services --enabled=sshd,chronyd,httpd,certmaster,cloudmasterd\n" in made.file(
+        "tmp/genome-role.ks"
+    )
     assert "firewall --enabled --service=ssh,http,https --port=51235:tcp\n" in made.file("tmp/genome-role.ks")
     assert "8107" not in made.file("tmp/genome-role.ks")
     assert {"cloudmasterd", "httpd", "certmaster"} <= set(made.file("tmp/genome-packages.ks").split())
@@ -77,7 +81,9 @@ def test_with_certmaster_it_becomes_a_cloud_minion(machine: Make) -> None:
     made.command_line("BOOT_IMAGE=x " + MINION + " quiet")
     assert made.run(pre()).returncode == 0
     assert "--port=51234:tcp" in made.file("tmp/genome-role.ks")
-    assert {"cloudmasterd-minion", "qemu-kvm", "koan", "libvirt-daemon-kvm"} <= set(made.file("tmp/genome-packages.ks").split())
+    assert {"cloudmasterd-minion", "qemu-kvm", "koan", "libvirt-daemon-kvm"} <= set(
+        made.file("tmp/genome-packages.ks").split()
+    )
     assert made.file("tmp/genome-network.ks").startswith("network --device=br0 --bridgeslaves=eth0 ")
     assert "becomes a cloud minion of cloud.example.org, on sda" in made.file("dev/console")
 
@@ -176,7 +182,15 @@ def test_a_profile_of_an_unknown_system_must_name_the_repository(machine: Make) 
 
 
 @pytest.mark.parametrize(
-    "hashed", ["$1$mF86/UHC$WvcIcX2t6crBz2onWxyac.", "$1$saltsalt$aaaaaaaaaaaaaaaaaaaaaa", "!!", "*", "$6$", "$y$j9T$'x'"]
+    "hashed",
+    [
+        "$1$mF86/UHC$WvcIcX2t6crBz2onWxyac.",
+        "$1$saltsalt$aaaaaaaaaaaaaaaaaaaaaa",
+        "!!",
+        "*",
+        "$6$",
+        "$y$j9T$'x'",
+    ],
 )
 def test_a_weak_password_hash_is_refused(machine: Make, hashed: str) -> None:
     assert "root_password_hash" in refused(machine(), pre(root_password_hash=hashed))
@@ -266,7 +280,10 @@ def test_disks_that_are_too_small_are_said_to_be(machine: Make) -> None:
     made.disk("sdb", 10240)
     made.command_line("certmaster=cloud.example.org")
     text = refused(made, pre())
-    assert text == "the disks are too small: a cloud minion needs 30720 MB, here are 18432 MB: sda (8192 MB) sdb (10240 MB)"
+    assert (
+        text
+        == "the disks are too small: a cloud minion needs 30720 MB, here are 18432 MB: sda (8192 MB) sdb (10240 MB)"
+    )
 
 
 def test_a_machine_without_disks_is_told_so(machine: Make) -> None:
