@@ -103,6 +103,7 @@ class App:
             self.config.shutdown_timeout_s,
             push,
             _install_rules(self.config),
+            self.enrolment,
         )
         return TaskRunner(
             self.store,

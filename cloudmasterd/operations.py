@@ -130,6 +130,10 @@ class Operations:
         """Call a method of the module `image`; each can be called again at will."""
         return self._ask(cloud, f"image.{method}", *args, timeout_s=self._timeout_s)
 
+    def ask_genome(self, cloud: str, method: str, *args: str, timeout_s: float = 0.0) -> Mapping[str, Any]:
+        """Call a method of the module `genome`, which has a cloud instance installed anew."""
+        return self._ask(cloud, f"genome.{method}", *args, timeout_s=timeout_s or self._timeout_s)
+
     def resources(self, cloud: str) -> Resources:
         """What a cloud instance has to give, asked now."""
         return _resources(cloud, self._ask(cloud, "machine.resources", timeout_s=ASK_TIMEOUT_S))

@@ -1,10 +1,10 @@
-"""What each kind of task does to a machine instance, step by step."""
+"""What each kind of task does to a machine or cloud instance, step by step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cloudmasterd.recipes import act, change, create, delete
+from cloudmasterd.recipes import act, change, create, delete, rebuild
 from cloudmasterd.recipes.tools import Tools
 from cloudmasterd.tasks.recipe import Recipe
 
@@ -18,6 +18,7 @@ def build_recipes(tools: Tools) -> Mapping[str, Recipe]:
         "machine.change": change.recipe(tools),
         "machine.delete": delete.recipe(tools),
         "machine.adopt": change.adopt_recipe(tools),
+        rebuild.KIND: rebuild.recipe(tools),
         "machine.shutdown": act.shutdown_recipe(tools),
         **{f"machine.{verb}": act.recipe(tools, verb) for verb in act.VERBS if verb != "shutdown"},
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 from urllib.parse import quote
 
+from cloudmasterd.enrolment import Enrolment
 from cloudmasterd.errors import CloudUnreachable, FabricError
 from cloudmasterd.fleet import Fleet
 from cloudmasterd.image_push import ImagePush
@@ -31,6 +32,7 @@ class Tools:
     shutdown_timeout_s: float = 120.0
     image_push: Optional[ImagePush] = None  # None: no images here
     installing: InstallRules = InstallRules()  # noqa: RUF009  frozen
+    enrolment: Optional[Enrolment] = None  # None: no certmaster on this machine can be asked
 
     def perform(self, ctx: StepContext, verb: str, **arguments: Any) -> Mapping[str, Any]:
         """Have the cloud instance do `verb` to the machine instance, under the operation of this step."""

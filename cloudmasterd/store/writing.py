@@ -276,7 +276,7 @@ def _with_task(
     rows: Mapping[str, CloudRow],
     busy: Mapping[str, int],
 ) -> News:
-    if news.cloud in busy:
+    if news.cloud is not None and news.cloud in busy:
         return news._replace(task=busy[news.cloud])
     task, ended_at = tasks.get(news.machine or "", (None, None))
     row = rows.get(news.cloud or "")

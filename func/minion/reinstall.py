@@ -68,19 +68,23 @@ def read_order(given: Mapping[str, Any]) -> Order:
     if not isinstance(force, bool):
         raise BadSpec("force is true or false")
     if not isinstance(metadata, dict):
-        raise BadSpec("metadata is an object of texts")
-    for key, value in metadata.items():
+        raise BadSpec("metadata is an object of texts, or of lists of texts")
+    pairs = tuple((key, value) for key in sorted(metadata, key=str) for value in _all_of(metadata[key]))
+    for key, value in pairs:
         if not _fits(_KEY, key) or not _fits(_VALUE, value):
             raise BadSpec(
                 f"metadata {str(key)[:40]!r} cannot be: its name is of a-z 0-9 _, its value of A-Z a-z 0-9"
                 " . _ : / @ , + -"
             )
-    order = Order(
-        _one("server", _SERVER, given), _one("profile", _NAME, given), force, tuple(sorted(metadata.items()))
-    )
+    order = Order(_one("server", _SERVER, given), _one("profile", _NAME, given), force, pairs)
     if len(order.text) > MAX_METADATA:
         raise BadSpec(f"the metadata has {len(order.text)} characters; at most {MAX_METADATA} fit")
     return order
+
+
+def _all_of(value: Any) -> list[Any]:
+    """One that is given several times comes as a list."""
+    return value if isinstance(value, list) else [value]
 
 
 def _fits(pattern: re.Pattern[str], value: Any) -> bool:

@@ -133,6 +133,13 @@ def test_force_is_passed_on_only_when_it_is_asked_for(host: Host) -> None:
     assert host.lines("asked")[0].endswith("-p GenomeCloud-F42 --force")
 
 
+def test_metadata_with_several_values_is_given_several_times(host: Host) -> None:
+    host.prepared(metadata={"genome_sshkey": ["ssh-ed25519,AAAA", "ssh-rsa,BBBB"], "certmaster": "c"})
+    assert host.lines("read") == [
+        "certmaster=c", "genome_sshkey=ssh-ed25519,AAAA", "genome_sshkey=ssh-rsa,BBBB",
+    ]  # fmt: skip
+
+
 def test_the_same_operation_with_another_order_is_refused(host: Host) -> None:
     host.prepared()
     with pytest.raises(OperationMismatch, match="another metadata"):
@@ -197,6 +204,7 @@ def test_a_host_without_the_program_says_what_to_install(host: Host) -> None:
         ({"metadata": {"a": "$(reboot)"}}, "metadata 'a' cannot be"),
         ({"metadata": {"a": "x\ny=z"}}, "metadata 'a' cannot be"),
         ({"metadata": {"a": 1}}, "metadata 'a' cannot be"),
+        ({"metadata": {"a": ["x", "y z"]}}, "metadata 'a' cannot be"),
         ({"metadata": {"a": "x" * 2050}}, "at most 2048 fit"),
         ({"kernel": "x"}, "unknown arguments kernel"),
     ],
