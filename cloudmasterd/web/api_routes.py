@@ -13,6 +13,7 @@ from cloudmasterd.web.api import tasks as tasks_api
 from cloudmasterd.web.api.changes import Changes
 from cloudmasterd.web.api.clouds import Clouds
 from cloudmasterd.web.api.document import Document
+from cloudmasterd.web.api.enrolment import EnrolmentTokens
 from cloudmasterd.web.api.events import Events
 from cloudmasterd.web.api.health import Health
 from cloudmasterd.web.api.images import Images
@@ -26,6 +27,7 @@ from cloudmasterd.web.router import Route
 from cloudmasterd.web.site import Site
 from cloudmasterd.web.waiting import Waits
 
+TOKENS = "/api/v1/enrolment-tokens"
 IMAGES = "/api/v1/images"
 PROFILES = "/api/v1/profiles"
 MACHINES = "/api/v1/machines"
@@ -47,6 +49,7 @@ def api_table(site: Site, clouds: Clouds, waits: Waits) -> tuple[Route, ...]:
         *_changes(Changes(site, waits)),
         *_images(Images(site)),
         *_profiles(Profiles(site)),
+        *_enrolment(EnrolmentTokens(site)),
         Route("GET", "/api/v1/tasks", tasks.list, tasks_api.LIST_PARAMS),
         Route("GET", "/api/v1/tasks/{task}", tasks.get),
         Route("POST", "/api/v1/tasks/{task}/cancel", tasks.cancel, body=Body.EMPTY),
@@ -66,6 +69,14 @@ def _reports(reports: Reports) -> tuple[Route, ...]:
     return (
         Route("GET", path, reports.take, params, media=None),
         Route("POST", path, reports.take, params, media=None, body=Body.FORM),
+    )
+
+
+def _enrolment(tokens: EnrolmentTokens) -> tuple[Route, ...]:
+    return (
+        Route("GET", TOKENS, tokens.list),
+        Route("POST", TOKENS, tokens.create, body=Body.JSON),
+        Route("DELETE", TOKENS + "/{token}", tokens.delete, body=Body.EMPTY),
     )
 
 

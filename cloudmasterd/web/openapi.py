@@ -5,6 +5,7 @@ from __future__ import annotations
 from cloudmasterd import __version__
 from cloudmasterd.web import (
     openapi_clouds,
+    openapi_enrolment,
     openapi_images,
     openapi_machines,
     openapi_profiles,
@@ -60,6 +61,7 @@ PATHS: dict[str, Node] = {
     **openapi_machines.PATHS,
     **openapi_images.PATHS,
     **openapi_profiles.PATHS,
+    **openapi_enrolment.PATHS,
     **openapi_tasks.PATHS,
     "/api/v1/openapi.json": {"get": _GET_DOCUMENT},
     "/healthz": {"get": _LIVE},
@@ -88,6 +90,7 @@ def document() -> Node:
                 **REQUEST_SCHEMAS,
                 **openapi_images.IMAGE_SCHEMAS,
                 **openapi_profiles.PROFILE_SCHEMAS,
+                **openapi_enrolment.ENROLMENT_SCHEMAS,
             },
             "parameters": PARAMETERS,
             "headers": HEADERS,

@@ -18,6 +18,7 @@ from cloudmasterd.web.pages.actions import ACTIONS
 from cloudmasterd.web.pages.cloud import CloudPage
 from cloudmasterd.web.pages.cloud_forms import CloudForms
 from cloudmasterd.web.pages.create import CreatePage
+from cloudmasterd.web.pages.enrolment import EnrolmentPage
 from cloudmasterd.web.pages.events import EventsPage
 from cloudmasterd.web.pages.images import ImagesPage
 from cloudmasterd.web.pages.machine import MachinePage
@@ -39,6 +40,7 @@ def page_table(site: Site, templates: Templates, assets: Assets, clouds: Clouds)
         *_cloud_pages(site, templates, clouds),
         *_machine_pages(site, templates),
         *_task_pages(site, templates),
+        *_enrolment_pages(EnrolmentPage(site, templates)),
         _page("/images", ImagesPage(site, templates).show, images_page.PARAMS),
         *_profile_pages(ProfilesPage(site, templates)),
         _page("/events", EventsPage(site, templates).show, events_page.PARAMS),
@@ -76,6 +78,14 @@ def _machine_pages(site: Site, templates: Templates) -> tuple[Route, ...]:
         _form("/machines/{machine}/change", change.submit),
         _page("/machines/{machine}/delete", delete.show),
         _form("/machines/{machine}/delete", delete.submit),
+    )
+
+
+def _enrolment_pages(page: EnrolmentPage) -> tuple[Route, ...]:
+    return (
+        _page("/enrolment", page.show),
+        _form("/enrolment", page.create),
+        _form("/enrolment/{token}/delete", page.delete),
     )
 
 

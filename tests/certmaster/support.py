@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Optional
 
+from certmaster.admin_socket import AdminSocket
 from certmaster.authority import Authority
 from certmaster.server import DEFAULT_LIMITS, CertmasterServer, Limits
 
@@ -32,7 +34,9 @@ def openssl(*args: object, given: bytes = b"") -> bytes:
 
 
 @contextmanager
-def running(authority: Authority, limits: Limits = DEFAULT_LIMITS) -> Iterator[int]:
+def running(
+    authority: Authority, limits: Limits = DEFAULT_LIMITS, admin_socket: Optional[AdminSocket] = None
+) -> Iterator[int]:
     """A certmaster on a free port of the loopback, until the end of the block."""
     ready, address, handles = threading.Event(), [], []
 
@@ -43,7 +47,7 @@ def running(authority: Authority, limits: Limits = DEFAULT_LIMITS) -> Iterator[i
     async def main() -> None:
         stop = asyncio.Event()
         handles.append((asyncio.get_running_loop(), stop))
-        await CertmasterServer(authority, "127.0.0.1", 0, limits).run(stop, is_ready)
+        await CertmasterServer(authority, "127.0.0.1", 0, limits, admin_socket).run(stop, is_ready)
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()

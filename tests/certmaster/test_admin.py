@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import grp
 import os
 import pwd
@@ -22,10 +21,9 @@ from certmaster.admin_socket import AdminSocket
 from certmaster.authority import Authority
 from certmaster.config import CertmasterConfig
 from certmaster.errors import ListenError
-from certmaster.server import CertmasterServer
 from cloudmasterd.enrolment import Enrolment
 from cloudmasterd.errors import CertmasterUnreachable, Conflict, Invalid, NotFound
-from tests.certmaster.support import NOW
+from tests.certmaster.support import NOW, running
 
 Make = Callable[..., Authority]
 NAME = "cloud1.example.org"
@@ -34,24 +32,8 @@ NAME = "cloud1.example.org"
 @contextmanager
 def serving(authority: Authority, where: AdminSocket) -> Iterator[Enrolment]:
     """A certmaster with that local socket, and the cloud master's way to it."""
-    ready, handles = threading.Event(), []
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        handles.append((asyncio.get_running_loop(), stop))
-        server = CertmasterServer(authority, "127.0.0.1", 0, admin_socket=where)
-        await server.run(stop, lambda *_: ready.set())
-
-    thread = threading.Thread(target=lambda: asyncio.run(main()))
-    thread.start()
-    try:
-        assert ready.wait(10)
+    with running(authority, admin_socket=where):
         yield Enrolment(where.path, "cloud.example.org", timeout_s=10)
-    finally:
-        loop, stop = handles[0]
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
-        assert not thread.is_alive()
 
 
 @pytest.fixture

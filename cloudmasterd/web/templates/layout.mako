@@ -16,7 +16,7 @@
 <div class="wide">
 <a class="brand" href="/"><svg class="mark" width="22" height="22" viewBox="0 0 20 20" aria-hidden="true"><rect x="2" y="11" width="16" height="6" rx="1.5"></rect><rect class="two" x="4" y="6.5" width="12" height="3" rx="1"></rect><rect class="three" x="6" y="3" width="8" height="2.2" rx="1"></rect></svg><span>${site_name}</span></a>
 <nav aria-label="Main">
-% for href, name in (("/", "Overview"), ("/machines", "Machines"), ("/images", "Images"), ("/profiles", "Profiles"), ("/tasks", "Tasks"), ("/events", "Events")):
+% for href, name in (("/", "Overview"), ("/machines", "Machines"), ("/images", "Images"), ("/profiles", "Profiles"), ("/enrolment", "Enrolment"), ("/tasks", "Tasks"), ("/events", "Events")):
 <a href="${href}"\
 % if href == section:
  aria-current="true"\

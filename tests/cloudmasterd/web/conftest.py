@@ -17,6 +17,7 @@ from typing import Any, Optional
 import cherrypy
 import pytest
 
+from cloudmasterd.enrolment import Enrolment
 from cloudmasterd.errors import CloudError
 from cloudmasterd.model import CloudInstance, Inventory, MachineState, ObservedCloud, ObservedMachine
 
@@ -264,6 +265,7 @@ def world(port: int, tmp_path: Path) -> Iterator[World]:
     site = Site(
         store, fleet, clock, "cloud.example.org", 15, lambda: problems, machines,
         images=images, installs=installs, profiles=profiles,
+        enrolment=Enrolment(tmp_path / "admin.sock", "cloud.example.org"),
     )  # fmt: skip
     cherrypy.tree.mount(application(site, waits), "")
     runner.start()

@@ -272,6 +272,7 @@ def misfit(value: Any, schema: dict[str, Any], where: str = "$") -> Optional[str
 
 CLOUD, MACHINE, TASK = "/api/v1/clouds/{cloud}", "/api/v1/machines/{machine}", "/api/v1/tasks/{task}"
 IMAGE, PROFILE = "/api/v1/images/{image}", "/api/v1/profiles/{profile}"
+TOKENS = "/api/v1/enrolment-tokens"
 NEW_IMAGE = {"name": "first", "format": "raw", "sha256": "0" * 64, "size_bytes": 1024}
 SIZE = {"memory_mb": 512}
 
@@ -361,6 +362,8 @@ def test_every_operation_has_an_answer_that_was_looked_at() -> None:
     assert everything - looked_at == {
         ("POST", TASK + "/cancel"), ("POST", MACHINE + "/resume"),
         ("PUT", IMAGE + "/data"), ("DELETE", IMAGE),
+        # and these want a certmaster: test_enrolment.py
+        ("GET", TOKENS), ("POST", TOKENS), ("DELETE", TOKENS + "/{token}"),
     }  # fmt: skip
 
 

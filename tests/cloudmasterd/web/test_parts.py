@@ -167,6 +167,7 @@ STATUSES = {
     "StaleVersion": 412, "Unsupported": 501, "FabricError": 502, "CloudUnreachable": 504, "CloudRefused": 502,
     "ConfigError": 500, "StoreError": 503, "StoreLocked": 503, "StoreTooNew": 503,
     "StartError": 500, "CloudError": 500, "CobblerError": 502, "CobblerUnreachable": 504,
+    "CertmasterUnreachable": 503,
 }  # fmt: skip
 
 
