@@ -28,6 +28,7 @@ from cloudmasterd.placement import stale_limit_s
 from cloudmasterd.placing import Rules
 from cloudmasterd.poller import Chore, Poller
 from cloudmasterd.profiles import Profiles
+from cloudmasterd.rebuilds import Rebuilds
 from cloudmasterd.recipes import Tools, build_recipes
 from cloudmasterd.store import Store
 from cloudmasterd.tasks import TaskRunner
@@ -90,6 +91,7 @@ class App:
             installs=Installs(self.store, clock),
             profiles=profiles,
             enrolment=self.enrolment,
+            rebuilds=Rebuilds(self.store, self.runner, profiles, clock, self.config.rebuild_profile),
         )
 
     def _new_runner(self, resources: ResourceCache, images: Images, clock: Clock) -> TaskRunner:

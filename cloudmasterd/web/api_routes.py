@@ -20,6 +20,7 @@ from cloudmasterd.web.api.images import Images
 from cloudmasterd.web.api.installs import Reports
 from cloudmasterd.web.api.machines import Machines
 from cloudmasterd.web.api.profiles import Profiles
+from cloudmasterd.web.api.rebuilds import Rebuilds
 from cloudmasterd.web.api.room import Room
 from cloudmasterd.web.api.tasks import Tasks
 from cloudmasterd.web.body import Body
@@ -44,6 +45,7 @@ def api_table(site: Site, clouds: Clouds, waits: Waits) -> tuple[Route, ...]:
         Route("GET", "/api/v1/clouds/{cloud}", clouds.get, kept=True),
         Route("PATCH", "/api/v1/clouds/{cloud}", clouds.change, body=Body.JSON),
         Route("POST", "/api/v1/clouds/{cloud}/refresh", clouds.refresh),
+        Route("POST", "/api/v1/clouds/{cloud}/rebuild", Rebuilds(site, waits).rebuild, body=Body.JSON),
         Route("GET", MACHINES, machines.list, list_machines, kept=True),
         Route("GET", MACHINE, machines.get, kept=True),
         *_changes(Changes(site, waits)),

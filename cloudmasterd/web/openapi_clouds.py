@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from cloudmasterd.web.openapi_parts import (
+    CHANGE_PROBLEMS,
     CLOUD_NAME,
     CURSOR,
+    IDEMPOTENCY_KEY,
     IF_MATCH,
     IF_NONE_MATCH,
     LIMIT,
+    PREFER,
     READ_PROBLEMS,
     REQUEST_ID,
     UNCHANGED,
     Node,
+    accepted,
     answer,
     body,
     in_query,
@@ -68,8 +72,25 @@ _REFRESH: Node = {
     },
 }
 
+_REBUILD: Node = {
+    "operationId": "rebuildCloud",
+    "summary": "Install a cloud instance anew from a profile",
+    "description": "Everything on it is erased. All machine instances that live there must stand in `lose`,"
+    " and nothing else: otherwise 409, with who would be lost in `errors`. The task can be cancelled until it"
+    " reboots the cloud instance.",
+    "parameters": [IDEMPOTENCY_KEY, PREFER, IF_MATCH, REQUEST_ID],
+    "requestBody": body(
+        "CloudRebuild",
+        {"profile": "GenomeCloud-F42-x86_64", "lose": ["jboss1.example.org"], "reason": "new disks"},
+    ),
+    "responses": accepted(
+        "The task that installs it.", (*CHANGE_PROBLEMS, "412", "415", "501", "502", "504")
+    ),
+}
+
 PATHS: dict[str, Node] = {
     "/api/v1/clouds": {"get": _LIST},
     "/api/v1/clouds/{cloud}": {"parameters": [CLOUD_NAME], "get": _GET, "patch": _CHANGE},
     "/api/v1/clouds/{cloud}/refresh": {"parameters": [CLOUD_NAME], "post": _REFRESH},
+    "/api/v1/clouds/{cloud}/rebuild": {"parameters": [CLOUD_NAME], "post": _REBUILD},
 }

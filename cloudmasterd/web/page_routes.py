@@ -26,6 +26,7 @@ from cloudmasterd.web.pages.machine_forms import ChangePage, DeletePage
 from cloudmasterd.web.pages.machines import MachinesPage
 from cloudmasterd.web.pages.overview import OverviewPage
 from cloudmasterd.web.pages.profiles import ProfilesPage
+from cloudmasterd.web.pages.rebuild import RebuildPage
 from cloudmasterd.web.pages.tasks import TaskPage, TasksPage
 from cloudmasterd.web.router import Route
 from cloudmasterd.web.site import Site
@@ -50,12 +51,15 @@ def page_table(site: Site, templates: Templates, assets: Assets, clouds: Clouds)
 
 def _cloud_pages(site: Site, templates: Templates, clouds: Clouds) -> tuple[Route, ...]:
     cloud, forms = CloudPage(site, templates, clouds), CloudForms(site, templates)
+    rebuild = RebuildPage(site, templates)
     return (
         _page("/clouds/{cloud}", cloud.show),
         Route("POST", "/clouds/{cloud}/refresh", cloud.refresh, media=HTML),
         _form("/clouds/{cloud}/maintenance", forms.maintenance),
         _page("/clouds/{cloud}/change", forms.show),
         _form("/clouds/{cloud}/change", forms.submit),
+        _page("/clouds/{cloud}/rebuild", rebuild.show),
+        _form("/clouds/{cloud}/rebuild", rebuild.submit),
     )
 
 

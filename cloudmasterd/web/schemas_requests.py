@@ -95,20 +95,22 @@ _SOURCES: dict[str, Schema] = {
 }
 
 _OPTION: Schema = {"type": "string", "pattern": "^[A-Za-z0-9._:/@,+-]+$"}
+_METADATA: Schema = {
+    "type": "object",
+    "description": "For its kickstart: kernel options of at most 1792 characters in all.",
+    "maxProperties": 64,
+    "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,63}$"},
+    "additionalProperties": {
+        "anyOf": [_OPTION, {"type": "array", "items": _OPTION, "minItems": 1, "maxItems": 64}],
+    },
+}
+
 _SOURCES["SourceProfile"] = _object(
     "An installation from a profile of the cobbler server, by koan on the cloud instance.",
     ["kind", "profile"],
     kind=text("The kind.", enum=["profile"]),
     profile=text("The name of the profile.", pattern=_WORD),
-    metadata={
-        "type": ["object", "null"],
-        "description": "For its kickstart: kernel options of at most 1792 characters in all.",
-        "maxProperties": 64,
-        "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,63}$"},
-        "additionalProperties": {
-            "anyOf": [_OPTION, {"type": "array", "items": _OPTION, "minItems": 1, "maxItems": 64}],
-        },
-    },
+    metadata=_or_null(_METADATA),
 )
 
 _CREATE_PROPERTIES: dict[str, Schema] = {
@@ -190,4 +192,20 @@ REQUEST_SCHEMAS: dict[str, Schema] = {
         ),
         "minProperties": 1,
     },
+    "CloudRebuild": _object(
+        "From what a cloud instance is installed anew, and who may be lost with it.",
+        [],
+        profile=nullable(
+            "string",
+            "A cobbler profile; null: the one of the configuration, else the one it was last installed from.",
+            pattern=_WORD,
+        ),
+        lose=_list(
+            {"type": "string"},
+            1000,
+            "The names or UUIDs of exactly all machine instances that live there: they are lost.",
+        ),
+        metadata=_METADATA,
+        reason=text("Why, in one line.", maxLength=200),
+    ),
 }

@@ -24,6 +24,7 @@ from cloudmasterd.model import (
     TaskState,
 )
 from cloudmasterd.placement import Capacity, Placement
+from cloudmasterd.rebuild_spec import RebuildSpec
 from cloudmasterd.spec import Change, MachineSpec
 
 
@@ -180,6 +181,16 @@ class UseCases(Protocol):
         """Ask a task to end; NotFound, or Conflict when it has ended."""
 
 
+class RebuildCases(Protocol):
+    """Cloud instances installed anew."""
+
+    def rebuild(self, cloud: str, spec: RebuildSpec, asker: Asker, revision: Optional[int] = None) -> Task:
+        """Submit the task; CloudError, Conflict with who would be lost in its fields."""
+
+    def default_profile(self, cloud: CloudInstance) -> str:
+        """What it is installed from when nobody names a profile; empty where that is not known."""
+
+
 class ImageCases(Protocol):
     """What can be done with images. All raise CloudError."""
 
@@ -275,3 +286,4 @@ class Site:
     installs: InstallReports = cast(InstallReports, None)  # noqa: RUF009  as above
     profiles: ProfileCases = cast(ProfileCases, None)  # noqa: RUF009  as above
     enrolment: EnrolmentCases = cast(EnrolmentCases, None)  # noqa: RUF009  as above
+    rebuilds: RebuildCases = cast(RebuildCases, None)  # noqa: RUF009  as above

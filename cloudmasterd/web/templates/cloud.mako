@@ -36,7 +36,7 @@ ${parts.note(item, link=False)}\
 % endif
 </section>
 <section class="card" aria-labelledby="about" data-key="about">
-<div class="head"><h2 id="about">About it</h2><a class="btn quiet" href="${paths.cloud_path(cloud.name)}/change">Change …</a></div>
+<div class="head"><h2 id="about">About it</h2><a class="btn quiet" href="${paths.cloud_path(cloud.name)}/change">Change …</a> <a class="btn quiet" href="${paths.cloud_path(cloud.name)}/rebuild">Install anew …</a></div>
 <dl class="facts">
 <div><dt>Architecture</dt><dd>${cloud.arch or "not known yet"}</dd></div>
 <div><dt>CPUs</dt><dd>${"not known yet" if cloud.cpus is None else cloud.cpus}</dd></div>
@@ -47,6 +47,9 @@ not known\
 <time datetime="${figures.iso(cloud.certificate_expires_at)}">${figures.clock_time(cloud.certificate_expires_at)}</time> <span class="dim">${figures.until(cloud.certificate_expires_at, now)}</span>\
 % endif
 </dd></div>
+% if cloud.profile:
+<div><dt>Installed from</dt><dd>${cloud.profile}</dd></div>
+% endif
 % for key, value in sorted(cloud.tags.items()):
 <div><dt>${key}</dt><dd>${value}</dd></div>
 % endfor

@@ -28,6 +28,7 @@ with warnings.catch_warnings():
     from cloudmasterd.installs import Installs
     from cloudmasterd.machines import Machines
     from cloudmasterd.profiles import Profiles
+    from cloudmasterd.rebuilds import Rebuilds
     from cloudmasterd.store import Store
     from cloudmasterd.tasks import TaskRunner
 from cloudmasterd.clock import SystemClock
@@ -261,10 +262,11 @@ def world(port: int, tmp_path: Path) -> Iterator[World]:
     cobbler = FakeCobbler()
     profiles = Profiles(store, cobbler, clock)
     machines = Machines(store, runner, resources, clock, Rules(), images, profiles)
+    rebuilds = Rebuilds(store, runner, profiles, clock)
     installs = Installs(store, clock)
     site = Site(
         store, fleet, clock, "cloud.example.org", 15, lambda: problems, machines,
-        images=images, installs=installs, profiles=profiles,
+        images=images, installs=installs, profiles=profiles, rebuilds=rebuilds,
         enrolment=Enrolment(tmp_path / "admin.sock", "cloud.example.org"),
     )  # fmt: skip
     cherrypy.tree.mount(application(site, waits), "")

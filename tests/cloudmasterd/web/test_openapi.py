@@ -13,6 +13,7 @@ from cloudmasterd.clock import SystemClock
 from cloudmasterd.errors import Invalid
 from cloudmasterd.flavors import DEFAULT_FLAVORS
 from cloudmasterd.model import CloudState, MachineState, StepState, TaskState
+from cloudmasterd.rebuild_spec import RebuildSpec, parse_rebuild
 from cloudmasterd.spec import (
     Change,
     CloudChange,
@@ -174,6 +175,7 @@ REQUESTS: list[tuple[str, Any, Any, dict[str, Any]]] = [
     ),
     ("MachineChange", parse_change, Change, {}),
     ("CloudChange", parse_cloud_change, CloudChange, {}),
+    ("CloudRebuild", parse_rebuild, RebuildSpec, {}),
 ]
 
 
@@ -273,6 +275,7 @@ def misfit(value: Any, schema: dict[str, Any], where: str = "$") -> Optional[str
 CLOUD, MACHINE, TASK = "/api/v1/clouds/{cloud}", "/api/v1/machines/{machine}", "/api/v1/tasks/{task}"
 IMAGE, PROFILE = "/api/v1/images/{image}", "/api/v1/profiles/{profile}"
 TOKENS = "/api/v1/enrolment-tokens"
+PROFILE_NAME = "GenomeCloud-RHEL5U2-x86_64"
 NEW_IMAGE = {"name": "first", "format": "raw", "sha256": "0" * 64, "size_bytes": 1024}
 SIZE = {"memory_mb": 512}
 
@@ -285,6 +288,12 @@ ANSWERS: list[tuple[str, str, str, int, Any]] = [
     ("PATCH", "/api/v1/clouds/cloud1.example.org", CLOUD, 400, {"reserve_mb": -9}),
     ("PATCH", "/api/v1/clouds/none", CLOUD, 404, {"notes": "x"}),
     ("POST", "/api/v1/clouds/cloud1.example.org/refresh", CLOUD + "/refresh", 200, None),
+    ("POST", "/api/v1/clouds/cloud1.example.org/rebuild", CLOUD + "/rebuild", 202,
+     {"profile": PROFILE_NAME, "lose": ["build1", "jboss1.example.org"]}),
+    ("POST", "/api/v1/clouds/cloud1.example.org/rebuild", CLOUD + "/rebuild", 409,
+     {"profile": PROFILE_NAME, "lose": ["build1"]}),
+    ("POST", "/api/v1/clouds/cloud1.example.org/rebuild", CLOUD + "/rebuild", 400, {}),
+    ("POST", "/api/v1/clouds/cloud2.example.org/rebuild", CLOUD + "/rebuild", 504, {"profile": PROFILE_NAME}),
     ("GET", "/api/v1/machines?limit=2", "/api/v1/machines", 200, None),
     ("GET", "/api/v1/machines?limit=x", "/api/v1/machines", 400, None),
     ("POST", "/api/v1/machines", "/api/v1/machines", 202, {"name": "a", **SIZE}),
@@ -339,7 +348,7 @@ def test_answers_are_as_described(
 ) -> None:
     if "/tasks" in path:
         small.send("POST", "/api/v1/machines", {"name": "first", **SIZE})
-    if "/profiles" in path:
+    if "/profiles" in path or "/rebuild" in path:
         small.cobbler.put(profile(memory_mb=512, disk_gb=8.0))
         small.profiles.refresh()
     if "/images" in path:
