@@ -11,6 +11,7 @@ CertmasterError
  |- FileError        a file of certificates cannot be read or written
  |- ListenError      the address to listen on cannot be had
  `- NoCertificate    the certmaster did not give a certificate that can be used
+     |- TokenNotTaken    it refused this machine's token, or the file holds none: it may still sign by hand
      `- Unreachable      it did not answer at all
 """
 
@@ -59,6 +60,10 @@ class ListenError(CertmasterError):
 
 class NoCertificate(CertmasterError):
     """The certmaster did not give a certificate that can be used."""
+
+
+class TokenNotTaken(NoCertificate):
+    """The certmaster refused this machine's token, or what is in its file is none; the text says why."""
 
 
 class Unreachable(NoCertificate):

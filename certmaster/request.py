@@ -22,7 +22,7 @@ from certmaster.errors import (
     BadRequest,
     FileError,
     NoCertificate,
-    TokenRefused,
+    TokenNotTaken,
     Unreachable,
 )
 from certmaster.names import check_host_name
@@ -110,7 +110,7 @@ def _ask_and_accept(
     refused = ""
     try:
         answer = _ask(config, _with_proof(config, files, name, csr_pem), timeout_s)
-    except TokenRefused as exc:
+    except TokenNotTaken as exc:
         # A machine nobody can log in to must not be stranded by a token that ended during its installation:
         # it waits as one without a token, and an administrator may sign it by hand.
         refused = f"{exc}. It asked without the token: `certmaster-ca --sign {name}` signs it there"
@@ -128,7 +128,7 @@ def _ask_and_accept(
 def _with_proof(config: MinionConfig, files: MinionFiles, name: str, csr_pem: bytes) -> bytes:
     """The request with the proof of this machine's token in it, as it is where there is no token.
 
-    Made for the wire alone: the file of the request stays without. Raises TokenRefused for what is no token.
+    Made for the wire alone: the file of the request stays without. Raises TokenNotTaken for what is no token.
     """
     token = token_file.read(config.token_file)
     key_pem = read_file(files.key_file)
@@ -224,7 +224,7 @@ def _ask(config: MinionConfig, csr_pem: bytes, timeout_s: float) -> Optional[tup
     except xmlrpc.client.Fault as exc:
         said = "".join(c if c.isprintable() else "?" for c in exc.faultString[:_LONGEST_SAID])
         if exc.faultCode == TOKEN_REFUSED:
-            raise TokenRefused(f"{where} refuses the request: {said}") from exc
+            raise TokenNotTaken(f"{where} refuses the request: {said}") from exc
         raise NoCertificate(f"{where} answers: {said}") from exc
     except (xmlrpc.client.Error, http.client.HTTPException, expat.ExpatError, *BROKEN) as exc:
         raise Unreachable(f"{where} does not answer as a certmaster does: {exc}") from exc

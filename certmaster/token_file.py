@@ -8,7 +8,7 @@ from pathlib import Path
 
 from certmaster import proof
 from certmaster.certdir import read_file, remove_file
-from certmaster.errors import FileError, TokenRefused
+from certmaster.errors import FileError, TokenNotTaken
 
 log = logging.getLogger(__name__)
 
@@ -16,11 +16,13 @@ _OTHERS = 0o077
 
 
 def read(path: Path) -> str:
-    """The token, "" where there is no file; raises TokenRefused for what is no token, and FileError."""
+    """The token, "" where there is no file; raises TokenNotTaken for what is no token, and FileError."""
     data = b"" if path == Path() else read_file(path)
     text = (data or b"").decode("latin-1").strip()
     if text and not proof.TOKEN.fullmatch(text):
-        raise TokenRefused(f"{path} holds no token: one is of 43 letters, digits, - and _, alone in the file")
+        raise TokenNotTaken(
+            f"{path} holds no token: one is of 43 letters, digits, - and _, alone in the file"
+        )
     return text
 
 
