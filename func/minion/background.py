@@ -18,7 +18,7 @@ class Run:
 
     verb: str
     arguments: Mapping[str, Any]
-    stage: str = ""
+    stage: str = "it begins"
     closing: bool = False  # it shall stop because this process ends, and be asked for again
     stop: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)

@@ -80,6 +80,9 @@ class Host(Protocol):
     def type_name(self) -> str:
         """The kind of hypervisor, as libvirt names it."""
 
+    def capabilities(self) -> str:
+        """libvirt's XML of what the host can run."""
+
     def snapshot(self) -> Snapshot:
         """All machines and figures for the inventory."""
 

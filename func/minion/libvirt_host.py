@@ -56,6 +56,10 @@ class LibvirtHost:
         """The kind of hypervisor, e.g. QEMU or TEST."""
         return str(self._calls.read(lambda connection: connection.getType()))
 
+    def capabilities(self) -> str:
+        """libvirt's XML of what the host can run."""
+        return str(self._calls.read(lambda connection: connection.getCapabilities()))
+
     def snapshot(self) -> Snapshot:
         """All machines and figures for the inventory, in two calls and one for each active domain."""
         return self._calls.read(self._take_snapshot)

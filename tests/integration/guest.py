@@ -31,6 +31,11 @@ _CODE = bytes.fromhex(
 _TEXTS = f"{GREETING}\0\r\n\0{ASKED}\r\n\0".encode("ascii")
 
 
+def boot_sector() -> bytes:
+    """What a disk begins with that boots it."""
+    return (_CODE + _TEXTS).ljust(510, b"\0") + b"\x55\xaa"
+
+
 def boot_iso() -> bytes:
     """An ISO image that boots it."""
     boot = (_CODE + _TEXTS).ljust(2048, b"\0")

@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 
 WORK_DIR = Path("/var/lib/func/koan")
 KEEP_LOGS = 100
-TAIL_BYTES = 1500
+_NOISE = (" ", "Traceback", "- [")
+MAX_GIST = 600
+TAIL_BYTES = 4000
 QEMU_IMG = "/usr/bin/qemu-img"  # koan looks for it in no other place
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 PASSED_ON = ("HOME", "XDG_RUNTIME_DIR")  # where a session's libvirt is found
@@ -58,6 +60,12 @@ class Ended:
     code: Optional[int]
     said: str
     started: bool
+
+    @property
+    def gist(self) -> str:
+        """What a person wants to read of its words: neither stacks nor the commands it ran."""
+        lines = [line for line in self.said.splitlines() if line.strip() and not line.startswith(_NOISE)]
+        return "; ".join(lines)[-MAX_GIST:] or "nothing"
 
 
 class Installer(Protocol):

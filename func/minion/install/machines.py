@@ -20,7 +20,6 @@ from func.minion.machine.machine_facts import boots_kernel, operation_of
 from func.minion.operations import ENDED, Attempt, Entry
 
 T = TypeVar("T")
-MAX_SAID = 600
 FAILED = "failed: "  # the note of an operation that only has to clean up any more
 CANCELLED = "the installation was cancelled"
 
@@ -157,7 +156,7 @@ def _why(order: Order, ended: Ended) -> str:
         why = f"koan had the machine boot, and then ended with {ended.code}"
     else:
         why = f"koan ended with {ended.code}"
-    return f"{what}: {why}. The last it said: {ended.said[-MAX_SAID:] or 'nothing'}"
+    return f"{what}: {why}. The last it said: {ended.gist}"
 
 
 def _xml(domain: Any) -> str:

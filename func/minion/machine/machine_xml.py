@@ -11,6 +11,8 @@ from func.minion.machine.offer import Offer
 
 NAMESPACE = "urn:cloudmasterd:machine"
 PREFIX = "cloudmasterd"
+USER = "user"
+"""QEMU's own network, which is all that a session's libvirt has: out through the host, and nothing in."""
 TARGET_PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
 
 register_namespace(PREFIX, NAMESPACE)
@@ -27,7 +29,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a machine's volumes are, and what kind of thing its networks: network or bridge; in its order."""
+    """Where a machine's volumes are, and what its networks are: network, bridge or user; in its order."""
 
     disks: tuple[Source, ...] = ()
     cdrom: Optional[Source] = None
@@ -166,7 +168,8 @@ def _letters(number: int) -> str:
 def _add_nic(devices: Element, nic: Nic, kind: str, offer: Offer) -> None:
     interface = _add(devices, "interface", type=kind)
     _add(interface, "mac", address=nic.mac)
-    _add(interface, "source", None, **{kind: nic.network})
+    if kind != USER:
+        _add(interface, "source", None, **{kind: nic.network})
     if not offer.plain:
         _add(interface, "model", type="virtio")
 

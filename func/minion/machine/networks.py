@@ -1,4 +1,4 @@
-"""The networks of libvirt and the bridges of the host that a machine can be on."""
+"""The networks of libvirt, the bridges of the host, and QEMU's own network, that a machine can be on."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 from func.minion.codes import NoSuchNetwork
 from func.minion.libvirt_connection import error_types, is_code, libvirt
+from func.minion.machine.machine_xml import USER
 
 
 def active_networks(connection: Any) -> list[str]:
-    """Names of libvirt's active networks."""
-    return sorted(network.name() for network in _active(connection))
+    """Names of the networks a machine can be on: libvirt's active ones, and `user` in a session."""
+    own = [USER] if _is_session(connection) else []
+    return sorted({*own, *(network.name() for network in _active(connection))})
 
 
 def bridges(connection: Any, net_dir: Path) -> list[str]:
@@ -22,7 +24,7 @@ def bridges(connection: Any, net_dir: Path) -> list[str]:
 
 
 def kind_of(connection: Any, net_dir: Path, name: str) -> str:
-    """network or bridge: what has that name, networks first. Raises NoSuchNetwork."""
+    """network, bridge or user: what has that name, in this order. Raises NoSuchNetwork."""
     try:
         network = connection.networkLookupByName(name)
     except error_types() as exc:
@@ -31,6 +33,8 @@ def kind_of(connection: Any, net_dir: Path, name: str) -> str:
         found = bridges(connection, net_dir)
         if name in found:
             return "bridge"
+        if name == USER and _is_session(connection):
+            return USER
         there = ", ".join(active_networks(connection)) or "none"
         more = f"; bridges: {', '.join(found)}" if found else ""
         raise NoSuchNetwork(f"no network {name!r} on this host; there are: {there}{more}") from exc
@@ -44,6 +48,10 @@ def _active(connection: Any) -> list[Any]:
         return list(connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE))
     except error_types():  # a host without the network driver has none
         return []
+
+
+def _is_session(connection: Any) -> bool:
+    return "/session" in str(connection.getURI())
 
 
 def _bridge(network: Any) -> str:

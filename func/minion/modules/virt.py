@@ -9,10 +9,13 @@ from typing import Any, Callable, Optional
 from certmaster.config import Setting
 from func.errors import HostError
 from func.minion import domain_xml, host
+from func.minion.install.classic import Classic
+from func.minion.install.koan import Koan, read_setup
+from func.minion.install.order import classic_order
 from func.minion.inventory import InventoryLog
 from func.minion.libvirt_connection import DEFAULT_URI, Links, chosen_uri
 from func.minion.libvirt_host import LibvirtHost
-from func.minion.module import FuncModule
+from func.minion.module import CONFIG_DIR, FuncModule
 
 RESERVED_MB = 256  # what Func keeps for the host itself; the cloud master has a formula of its own
 MAX_KIB = 2**44
@@ -55,7 +58,8 @@ class _OnHost(FuncModule):
 
     def __init__(self, root: Path, open_host: Optional[Callable[[str], host.Host]] = None) -> None:
         super().__init__(root)
-        self._host = (open_host or own_host)(chosen_uri(self.options["uri"]))
+        self._uri = chosen_uri(self.options["uri"])
+        self._host = (open_host or own_host)(self._uri)
         self._log = InventoryLog(uuid.uuid4().hex)
 
     def close(self) -> None:
@@ -164,8 +168,14 @@ class _Power(_OnHost):
         virt_path: Optional[str] = None,
         graphics: bool = False,
     ) -> int:
-        """Install a machine from a cobbler profile; not available in this version."""
-        raise HostError(f"cannot install {target_name!r}: this version of funcd has no virt.install yet")
+        """Install a machine by koan, as a profile of cobbler's has it or, with `system`, a system of its.
+
+        It waits for koan. The machine goes on installing itself, and is off when it has done so.
+        """
+        order = classic_order(server_name, target_name, system, virt_name, virt_path, graphics)
+        koan = Koan(read_setup(self.root, self.root / CONFIG_DIR / "Machine.conf"))
+        Classic(self._host, self._uri, koan).install(f"virt-{uuid.uuid4()}", order)
+        return 0
 
     def _perform(self, vmid: str, action: host.Action) -> int:
         self._host.perform(vmid, action)

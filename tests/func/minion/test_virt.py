@@ -163,9 +163,13 @@ def test_graphics_that_are_none_are_told_and_change_nothing(virt: Virt, xml: str
     assert virt.get_xml("off1") == before
 
 
-def test_install_says_that_it_is_not_there_yet(virt: Virt) -> None:
-    with pytest.raises(HostError, match="no virt.install yet"):
+def test_a_host_that_koan_cannot_install_on_says_so(virt: Virt) -> None:
+    with pytest.raises(
+        HostError, match="koan installs through libvirt's QEMU driver, and this host has TEST"
+    ):
         virt.install("master", "profile1")
+    with pytest.raises(HostError, match="virt_name is no name"):
+        virt.install("master", "profile1", False, "$(reboot)")
 
 
 @pytest.mark.parametrize(

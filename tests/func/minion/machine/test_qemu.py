@@ -230,7 +230,7 @@ def test_a_disk_larger_than_the_room_is_refused(cloud: Cloud) -> None:
 
 def test_networks_that_a_session_has_not_are_told(cloud: Cloud) -> None:
     nic = {"network": "default", "mac": "52:54:00:00:00:01"}
-    with pytest.raises(codes.NoSuchNetwork, match="no network 'default' on this host; there are: none"):
+    with pytest.raises(codes.NoSuchNetwork, match="no network 'default' on this host; there are: user"):
         cloud.do("define", **machine(disks=[], networks=[nic]))
 
 
