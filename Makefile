@@ -6,6 +6,14 @@ LIBVIRT_URI ?=
 FUNC_PORT ?= 51234
 CERTMASTER_PORT ?= 51235
 
+# The packages: which Python runs them, which distribution their release names, which build of a version it is,
+# where the repository will be found, and the key that signs it (one made for tests, unless it is named).
+PYABI ?=
+DIST ?=
+RELEASE ?= 1
+REPO_URL ?= file:///srv/cloudmasterd/repo
+GPG_KEY ?=
+
 # The distribution's own Python, because only that one sees the distribution's libvirt binding.
 PYTHON ?= $(shell test -x /usr/bin/python3 && echo /usr/bin/python3 || command -v python3)
 
@@ -16,7 +24,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help setup setup-test run test test-unit test-oldest test-integration check lint types house format \
-        bench clean distclean
+        bench rpms srpms repo rpm-lint clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -109,6 +117,37 @@ house: setup-test ## who may import whom, and how large things may grow
 
 format: setup-test ## write the code the way lint wants it
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
+
+# -------------------------------------------------------------------------------------------- packages
+
+RPM_BUILD = '$(PYTHON)' tools/rpm/build.py --pyabi '$(PYABI)' --dist '$(DIST)' --release '$(RELEASE)' \
+    --repo-url '$(REPO_URL)' --gpg-key '$(GPG_KEY)'
+
+rpms: setup-rpm ## the packages, in dist/rpms: make rpms PYABI=3.14 DIST=.fc44
+	@$(RPM_BUILD) rpms
+
+srpms: setup-rpm ## the source packages alone, in dist/srpms
+	@$(RPM_BUILD) srpms
+
+repo: ## what make rpms made as a signed repository, in dist/repo: make repo GPG_KEY=...
+	@'$(PYTHON)' tools/rpm/repo.py --gpg-key '$(GPG_KEY)'
+
+rpm-lint: .venvs/rpmlint/stamp ## what rpmlint, systemd-analyze, mandoc and Apache say of what make rpms made
+	@'$(PYTHON)' tools/rpm/lint.py --rpmlint .venvs/rpmlint/bin/rpmlint
+
+# The tests among the checks of a package run in .venv, which has what the packages require.
+.PHONY: setup-rpm
+setup-rpm: .venv/stamp-test
+	@PYTHON='$(PYTHON)' sh tools/packages rpm
+
+.venvs/rpmlint/stamp: requirements-rpmlint.txt requirements-build.txt | setup-rpm
+	@echo "setup: installing requirements-rpmlint.txt into .venvs/rpmlint"
+	@rm -rf .venvs/rpmlint
+	@'$(PYTHON)' -m venv --system-site-packages .venvs/rpmlint
+	@.venvs/rpmlint/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r requirements-build.txt
+	@.venvs/rpmlint/bin/python -m pip --disable-pip-version-check --quiet install --no-deps \
+	    --no-build-isolation -r requirements-rpmlint.txt
+	@touch $@
 
 # ------------------------------------------------------------------------------------------------ rest
 

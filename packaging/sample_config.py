@@ -1,0 +1,108 @@
+"""Write the samples of the configuration files out of the tables of settings that read them.
+
+`PYTHONPATH=. python3 packaging/sample_config.py --into DIR`, when the packages are built. Every setting is
+there as a comment with its default, so that a file nobody edited follows the defaults of the next version,
+and one that somebody edited shows what was changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from certmaster import config as certmaster_config
+from cloudmasterd.config import SETTINGS
+from func import config as func_config
+from func.minion.modules.image import Image
+from func.minion.modules.machine import Machine
+from func.minion.modules.virt import Virt
+
+WIDTH = 100
+HOW = "Each setting is here as a comment, with its default: take the # off and change it."
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A configuration file: what it is for, and its (key, default, meaning)."""
+
+    purpose: str
+    settings: Iterable[tuple[str, str, str]]
+
+
+def _written(value: Any) -> str:
+    """A default as the INI files of certmaster and Func have it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value == Path():
+        return ""
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _func_style(settings: Iterable[Any]) -> list[tuple[str, str, str]]:
+    return [(one.key, _written(one.default), one.help[:1].upper() + one.help[1:] + ".") for one in settings]
+
+
+SAMPLES: Mapping[str, Sample] = {
+    "/etc/cloudmasterd/cloudmasterd.conf": Sample(
+        "the settings of cloudmasterd; `cloudmasterd --check-config` reads it and shows what holds",
+        [(setting.key, setting.show(setting.default), setting.help) for setting in SETTINGS],
+    ),
+    "/etc/certmaster/certmaster.conf": Sample(
+        "the settings of certmaster, the certificate authority",
+        _func_style(certmaster_config.CERTMASTER_SETTINGS),
+    ),
+    "/etc/certmaster/minion.conf": Sample(
+        "where this machine gets its certificate from", _func_style(certmaster_config.MINION_SETTINGS)
+    ),
+    "/etc/func/minion.conf": Sample(
+        "the settings of funcd, the Func minion; `funcd --info` shows what follows from them",
+        _func_style(func_config.MINION_SETTINGS),
+    ),
+    "/etc/func/overlord.conf": Sample(
+        "the settings of whatever calls minions from this machine: func, cloudmasterd",
+        _func_style(func_config.OVERLORD_SETTINGS),
+    ),
+    "/etc/func/modules/Image.conf": Sample(
+        "the settings of funcd's module image", _func_style(Image.settings)
+    ),
+    "/etc/func/modules/Machine.conf": Sample(
+        "the settings of funcd's module machine", _func_style(Machine.settings)
+    ),
+    "/etc/func/modules/Virt.conf": Sample("the settings of funcd's module virt", _func_style(Virt.settings)),
+}
+
+
+def sample(path: str) -> str:
+    """The text of the file that is installed as `path`."""
+    what = SAMPLES[path]
+    parts = [f"{_comment(f'{path}: {what.purpose}.')}\n#\n{_comment(HOW)}\n\n[main]\n"]
+    for key, default, meaning in what.settings:
+        parts.append(f"\n{_comment(meaning)}\n#{key} = {default}".rstrip() + "\n")
+    return "".join(parts)
+
+
+def _comment(text: str) -> str:
+    wrapper = textwrap.TextWrapper(WIDTH, initial_indent="# ", subsequent_indent="# ")
+    wrapper.break_long_words = wrapper.break_on_hyphens = False
+    return wrapper.fill(text)
+
+
+def main() -> int:
+    """Write every sample below the directory that is named."""
+    parser = argparse.ArgumentParser(description="Write samples of the configuration files.")
+    parser.add_argument("--into", type=Path, required=True, metavar="DIR")
+    into = parser.parse_args().into
+    for path in SAMPLES:
+        target = into / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(sample(path), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
