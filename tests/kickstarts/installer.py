@@ -1,7 +1,7 @@
-"""A machine that is being installed, as a kickstart's scripts see it: a root of its own with the files they look at.
+"""A machine that is being installed, as a kickstart's scripts see it: a root with the files they look at.
 
-The scripts run as they are, in a mount and a process namespace and in a chroot, so that /proc/cmdline, /sys/block,
-/tmp and /mnt/sysroot are those of the machine made up here. /usr is the real one, read-only.
+The scripts run as they are, in a mount and a process namespace and in a chroot, so that /proc/cmdline,
+/sys/block, /tmp and /mnt/sysroot are those of the machine made up here. /usr is the real one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ OS_RELEASE = {
     "RHEL9": 'ID="rhel"\nVERSION_ID="9.6"\n', "RHEL10": 'ID="rhel"\nVERSION_ID="10.0"\n',
 }  # fmt: skip
 
+FOLDERS = ("usr", "etc", "proc/net", "sys/block", "sys/class/net", "sys/devices", "dev", "tmp", "tools")
+
 # A shell, and what a PATH of an installer with that shell holds.
 SHELLS = {"bash": "/usr/bin/bash", "dash": "/usr/bin/dash", "busybox": BUSYBOX}
 
@@ -30,17 +32,7 @@ class Installer:
     def __init__(self, root: Path, shell: str = "bash", version: str = "F42") -> None:
         self.root = root
         self.shell = shell
-        for folder in (
-            "usr",
-            "etc",
-            "proc/net",
-            "sys/block",
-            "sys/class/net",
-            "sys/devices",
-            "dev",
-            "tmp",
-            "tools",
-        ):
+        for folder in FOLDERS:
             (root / folder).mkdir(parents=True)
         for link in ("bin", "sbin", "lib", "lib64"):
             if Path("/", link).exists():
@@ -106,8 +98,9 @@ class Installer:
             'mount --rbind /usr "$0/usr" && mount --bind /dev/null "$0/dev/null" &&'
             ' chroot "$0" /usr/bin/env -i "PATH=$1" sh -c "$2" ; exit $?'
         )
-        # Some scripts leave something behind in the background. It ends with process 1, which a test can hold up.
-        run = f"{' '.join(shell)} /tmp/ks-script; code=$?; while [ -e /tmp/linger ]; do /usr/bin/sleep 0.05; done; exit $code"
+        # Some scripts leave something behind in the background. It ends with process 1, which tests hold up.
+        linger = "while [ -e /tmp/linger ]; do /usr/bin/sleep 0.05; done"
+        run = f"{' '.join(shell)} /tmp/ks-script; code=$?; {linger}; exit $code"
         return [*unshare(), "/bin/sh", "-c", into, str(self.root), path, run]
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:

@@ -23,7 +23,7 @@ FOLDERS = (
 
 
 def installed(made: Installer, words: str = "", version: str = "F42", **before: str) -> str:
-    """Run %pre and %post as the installer does, on a system with the files of `before`; gives the system's folder."""
+    """Run %pre and %post on a system that has the files of `before`; gives the folder of the system."""
     root = SYSROOT.get(version, "mnt/sysroot")
     for folder in FOLDERS:
         (made.root / root / folder).mkdir(parents=True)
@@ -39,7 +39,7 @@ def installed(made: Installer, words: str = "", version: str = "F42", **before: 
 
 
 def first_start(made: Installer, root: str) -> str:
-    """Start the new system for the first time; what of the programs it calls belongs to its system is recorded."""
+    """Start the new system for the first time; gives what it called of the programs of its system."""
     for name in ("setsebool", "restorecon", "systemctl"):
         made.program(name, f'#!/bin/sh\necho {name} "$@" >>/tmp/called\n')
     script = made.file(f"{root}/etc/genome/first-start")
@@ -98,10 +98,11 @@ def test_the_bridge_has_the_card_to_itself_and_its_address(machine: Make) -> Non
     )
     port = "[connection]\nid=br0_port_1\ntype=ethernet\ninterface-name=eth0\nmaster=br0\nslave-type=bridge\n"
     other = "[connection]\nid=eth1\ntype=ethernet\ninterface-name=eth1\n"
+    bridge = "[connection]\nid=br0\ntype=bridge\ninterface-name=br0\n\n[bridge]\nstp=false\n"
     files = {
         f"{folder}/eth0.nmconnection": card, f"{folder}/br0_port_1.nmconnection": port,
         f"{folder}/eth1.nmconnection": other,
-        f"{folder}/br0.nmconnection": "[connection]\nid=br0\ntype=bridge\ninterface-name=br0\n\n[bridge]\nstp=false\n",
+        f"{folder}/br0.nmconnection": bridge,
     }  # fmt: skip
     root = installed(made, "certmaster=cloud.example.org", **files)
     lines = made.file(f"{root}/{folder}/eth0.nmconnection").splitlines()
@@ -129,9 +130,7 @@ def test_the_storage_pool_is_one_that_libvirt_takes(machine: Make) -> None:
     assert "/mnt/sysroot systemctl enable virtqemud.socket" in made.file("tmp/chroot.log")
 
 
-SECRETS = (
-    f"BOOT_IMAGE=x certmaster=a genome_token={TOKEN} genome_report=http://a/install/Secret-Word_1 quiet\n"
-)
+SECRETS = f"BOOT_IMAGE=x genome_token={TOKEN} genome_report=http://a/install/Secret-Word_1 quiet\n"
 
 
 def test_the_first_start_takes_the_token_out_of_the_logs(machine: Make) -> None:
@@ -139,7 +138,7 @@ def test_the_first_start_takes_the_token_out_of_the_logs(machine: Make) -> None:
     root = installed(made, MINION)
     logs = {
         "root/original-ks.cfg": "text\n",
-        "var/log/anaconda/journal.log": f"kernel: Command line: {SECRETS}",
+        "var/log/anaconda/journal.log": f"kernel: {SECRETS}",
     }
     for path, text in logs.items():
         (made.root / root / path).write_text(text)
@@ -147,7 +146,7 @@ def test_the_first_start_takes_the_token_out_of_the_logs(machine: Make) -> None:
     assert "restorecon -R" in called and "systemctl disable genome-first-start.service" in called
     assert made.file(f"{root}/root/original-ks.cfg") == "text\n"
     assert made.file(f"{root}/var/log/anaconda/journal.log") == (
-        "kernel: Command line: BOOT_IMAGE=x certmaster=a genome_token=(removed) genome_report=(removed) quiet\n"
+        "kernel: BOOT_IMAGE=x genome_token=(removed) genome_report=(removed) quiet\n"
     )
     assert holding(made, root, TOKEN) == [f"{root}/etc/certmaster/token"]
     assert not (made.root / root / "etc/genome/first-start").exists()
@@ -183,7 +182,8 @@ def test_the_unit_of_the_first_start_is_sound(machine: Make) -> None:
 def test_old_installers_leave_no_token_behind(machine: Make, version: str) -> None:
     made = machine("busybox", version)
     files = {
-        "root/anaconda-ks.cfg": f"bootloader --append=\"{SECRETS.strip()}\"\n", "var/log/anaconda.syslog": SECRETS,
+        "root/anaconda-ks.cfg": f'bootloader --append="{SECRETS.strip()}"\n',
+        "var/log/anaconda.syslog": SECRETS,
         "boot/grub/grub.conf": f"kernel /vmlinuz ro {SECRETS}", "var/log/messages": "nothing\n",
     }  # fmt: skip
     root = installed(made, MINION, version, **files)

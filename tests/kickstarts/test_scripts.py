@@ -14,7 +14,7 @@ from tests.kickstarts.rendering import FOLDER, LEGACY, MODERN, SYSTEMS, render, 
 
 FIRST, LAST = "# ---- The same text in", "# ---- ... to here."
 
-# SC1091, SC2154: a file, and values from it, that are there in an installer alone. SC2013: /proc/cmdline is words.
+# SC1091, SC2154: a file, and values from it, that only an installer has. SC2013: /proc/cmdline is words.
 # SC2015: `[ a ] && [ b ] || c` where c shall follow on either.
 NOT_HERE = "SC1091,SC2154,SC2013,SC2015"
 

@@ -1,0 +1,1 @@
+"""Registers the GenomeCloud profiles and their kickstarts in a cobbler server."""
