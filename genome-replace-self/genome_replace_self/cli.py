@@ -10,7 +10,7 @@ from typing import Any
 
 from genome_replace_self import bootloader, carry_out, machine, metadata, options
 from genome_replace_self.cobbler import Cobbler
-from genome_replace_self.errors import Declined, Interrupted, ReplaceError
+from genome_replace_self.errors import BootFailed, Declined, Interrupted, ReplaceError
 from genome_replace_self.options import Request
 from genome_replace_self.plan import Plan, make_plan
 
@@ -26,18 +26,15 @@ def main(argv: Sequence[str]) -> int:
     try:
         request = options.read(argv)
         outcome = ACTIONS[request.action](request)
-    except ReplaceError as exc:
+        print(json.dumps({**outcome, "code": 0}) if as_json else outcome["detail"], flush=True)
+        if request.reboot:
+            machine.reboot()
+    except (ReplaceError, OSError) as exc:
+        code = exc.code if isinstance(exc, ReplaceError) else BootFailed.code
         print(f"genome-replace-self: {exc}", file=sys.stderr)
         if as_json:
-            print(json.dumps({"outcome": "failed", "code": exc.code, "detail": str(exc)}))
-        return exc.code
-    print(json.dumps({**outcome, "code": 0}) if as_json else outcome["detail"], flush=True)
-    if request.reboot:
-        try:
-            machine.reboot()
-        except ReplaceError as exc:
-            print(f"genome-replace-self: {exc}", file=sys.stderr)
-            return exc.code
+            print(json.dumps({"outcome": "failed", "code": code, "detail": str(exc)}))
+        return code
     return 0
 
 

@@ -10,7 +10,8 @@ from genome_replace_self import metadata, programs
 from genome_replace_self.errors import BootFailed
 
 LOOK_TIMEOUT_S = 120.0
-REPLACE_TIMEOUT_S = 3600.0  # an initrd of hundreds of megabytes over a slow line
+# An initrd of hundreds of megabytes over a slow line; less than the minion that runs us will wait.
+REPLACE_TIMEOUT_S = 1500.0
 KERNEL_OPTIONS = re.compile(r"^ *kernel_options  : (.*)$", re.MULTILINE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Optional
 
 PLACES = "/usr/sbin:/usr/bin:/sbin:/bin"
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Done:
             return "did not end in time"
         return f"was ended by signal {-self.code}" if self.code < 0 else f"ended with exit code {self.code}"
 
-    def tail(self, lines: int = 12) -> str:
+    def tail(self, lines: int = 8) -> str:
         """The last lines that say something."""
         return "\n".join([line for line in self.output.splitlines() if line.strip()][-lines:])
 
@@ -48,19 +51,19 @@ def search_path() -> str:
 def run(argv: Sequence[str], timeout_s: float) -> Done:
     """Run a program to its end; at the deadline, and when this is interrupted, its whole group is killed.
 
-    Its output goes through a file, so that a child it leaves behind cannot hold us up.
+    Its output goes through a file, so that a child it leaves behind cannot hold us up. It ends when we are
+    killed, because a koan left alone would change the boot entry after somebody has put the old one back.
     """
     env = {"PATH": search_path(), "LC_ALL": "C.UTF-8", "HOME": "/root", "PYTHONUNBUFFERED": "1"}
     env.update({key: value for key, value in os.environ.items() if key.startswith("LIBVIRT_")})
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=env,
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env,
+                start_new_session=True, preexec_fn=die_with_parent,
+            )  # fmt: skip
+        except OSError as exc:
+            return Done(127, f"{argv[0]}: {exc.strerror}")
         code: Optional[int] = None
         try:
             code = process.wait(timeout_s)
@@ -72,3 +75,8 @@ def run(argv: Sequence[str], timeout_s: float) -> Done:
                 process.wait()
         output.seek(0)
         return Done(code, output.read().decode(errors="replace"))
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process with the one that started it."""
+    LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)

@@ -1,8 +1,8 @@
 """The web server before cobblerd, in the place of Apache: `front.py ADDRESS LISTENER`.
 
-It serves what cobbler's own Apache file does, on port 80 of every address in the bench's network and on
-LISTENER, a socket that listens outside: /cobbler_api goes to cobblerd, /cblr/svc/ to cobbler's WSGI file,
-/cobbler/ is /var/www/cobbler. On port 53 it answers that every name of example.org is ADDRESS, for guests.
+It serves what cobbler's own Apache file does, on port 80 of ADDRESS and of 127.0.0.1 inside, and on LISTENER,
+a socket that listens outside: /cobbler_api goes to cobblerd, /cblr/svc/ to cobbler's WSGI file, /cobbler/
+is /var/www/cobbler. On port 53 it answers that every name of example.org is ADDRESS, for guests.
 """
 
 from __future__ import annotations
@@ -147,7 +147,8 @@ def main() -> None:
     Handler.application = staticmethod(load_wsgi())
     servers = [
         Outside(socket.socket(fileno=int(sys.argv[2]))),
-        ThreadingHTTPServer(("", 80), Handler),
+        ThreadingHTTPServer((Names.address, 80), Handler),
+        ThreadingHTTPServer(("127.0.0.1", 80), Handler),
         socketserver.UDPServer(("127.0.0.1", 53), Names),
     ]
     threads = [threading.Thread(target=server.serve_forever) for server in servers]
