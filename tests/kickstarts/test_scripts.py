@@ -19,13 +19,9 @@ FIRST, LAST = "# ---- The same text in", "# ---- ... to here."
 NOT_HERE = "SC1091,SC2154,SC2013,SC2015"
 
 
-@pytest.fixture(autouse=True)
-def needs_shellcheck() -> None:
+def shellcheck(script: str, dialect: str) -> str:
     if shutil.which("shellcheck") is None:
         pytest.skip("no shellcheck on this machine")
-
-
-def shellcheck(script: str, dialect: str) -> str:
     done = subprocess.run(
         ["shellcheck", "--norc", f"--shell={dialect}", f"--exclude={NOT_HERE}", "--format=gcc", "-"],
         input=script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
@@ -66,3 +62,11 @@ def test_both_templates_decide_by_the_same_text() -> None:
 
     assert common(FOLDER / MODERN) == common(FOLDER / LEGACY)
     assert common(FOLDER / MODERN).count("\n") > 150
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", SYSTEMS)
+def test_genome_replace_self_has_nothing_against_them(needs_templates: None, version: str) -> None:
+    from genome_replace_self.kickstart import flaw
+
+    assert flaw(render(version)) == ""
