@@ -185,13 +185,13 @@ SETTINGS = (
         "install_silent_s",
         900,
         "Seconds without a word from an installing machine after which its task says that it is silent.",
-        whole_number(10, 86400),
+        whole_number(1, 86400),
     ),
     Setting(
         "install_timeout_s",
         7200,
         "Seconds an installation may take; then its task fails.",
-        whole_number(60, 604800),
+        whole_number(1, 604800),
     ),
     Setting(
         "rebuild_profile",
