@@ -7,17 +7,19 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
 from pathlib import Path
 from typing import Any, Callable, Optional, TypeVar
 
-import libvirt
+import pytest
 
 from tests.cobbler.bench import Bench
 from tests.installs.minion_process import REPOSITORY
 
+libvirt = pytest.importorskip("libvirt", reason="needs libvirt: install python3-libvirt")
 T = TypeVar("T")
 NOBODY = 65534
 MODULES = Path(__file__).with_name("minion_process.py")
@@ -32,6 +34,13 @@ def eventually(look: Callable[[], T], what: str, within_s: float = 60.0) -> T:
             return seen
         assert time.monotonic() < end, f"not within {within_s} s: {what}"
         time.sleep(0.05)
+
+
+def missing() -> list[str]:
+    """The programs that are not there."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    programs = ("libvirtd", "qemu-system-x86_64", "qemu-img", "virt-install")
+    return [name for name in programs if not shutil.which(name, path=path)]
 
 
 class Refused(Exception):
@@ -76,8 +85,7 @@ class Host:
 
     def _write_koan(self, program: str) -> None:
         """koan's own environment has no libvirt, which the distribution's koan finds beside itself."""
-        import libvirtmod
-
+        libvirtmod = sys.modules["libvirtmod"]
         (self.home / "python").mkdir()
         for module in (libvirt, libvirtmod):
             (self.home / "python" / Path(module.__file__).name).symlink_to(module.__file__)
@@ -117,21 +125,15 @@ class Host:
 
     def kill_minion(self) -> None:
         """kill -9 of the minion alone: what it started lives on."""
-        assert self._minion is not None and self._minion.stdin is not None
-        pids = self.processes(str(MODULES))
-        for pid in pids:
+        for pid in self.processes(str(MODULES)):
             os.kill(pid, signal.SIGKILL)
-        self._minion.wait(10)
-        self._minion.stdin.close()
-        self._minion = None
+        self.end_minion()
 
     def end_minion(self) -> None:
         """The minion ends as it does when it is told to."""
         if self._minion is not None:
-            assert self._minion.stdin is not None
-            self._minion.stdin.close()
-            self._minion.wait(60)
-            self._minion = None
+            minion, self._minion = self._minion, None
+            minion.communicate(timeout=60)
 
     def processes(self, words: str) -> list[int]:
         """Processes of this host with these words in their command line, as this process sees them."""

@@ -205,8 +205,10 @@ class Koan:
 
     def _tail(self, operation: str) -> str:
         with self.log_file(operation).open("rb") as stream:
-            stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, stream.tell() - TAIL_BYTES))
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - TAIL_BYTES))
+            if size > TAIL_BYTES:
+                stream.readline()  # the rest of a line whose beginning nobody knows
             return stream.read().decode("utf-8", "replace").strip()
 
 

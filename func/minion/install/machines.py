@@ -102,8 +102,9 @@ class Machines:
             xml = _xml(domain)
             if not domain.isPersistent() or operation_of(xml) != attempt.operation or boots_kernel(xml):
                 return f"virt-install left {order.machine.name!r} other than it was defined", ""
-            if order.machine.autostart and not domain.autostart():
-                domain.setAutostart(1)
+            # koan sets it as well, where the profile says so.
+            if bool(domain.autostart()) != order.machine.autostart:
+                domain.setAutostart(int(order.machine.autostart))
             return "", state_name(domain)
 
         wrong, state = self._begun(look, order.machine.uuid)

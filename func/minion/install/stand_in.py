@@ -134,6 +134,8 @@ def _classic(said: Said, order: Order, values: dict[str, str]) -> list[str]:
             continue
         if key == "--extra-args":
             value = command_line(values, order.options)
+        if key == "--network" and "/session" in order.uri and value is not None:
+            value = re.sub("^bridge=[^,]*", "user", value)  # no bridge is a session's to use
         found.append(key if value is None else f"{key}={value}")
     variant = values.get("--os-variant", "")
     known = "" if not variant or variant in _UNKNOWN_VARIANTS else f"name={variant},"

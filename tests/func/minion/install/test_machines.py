@@ -152,6 +152,16 @@ def test_it_does_not_start_with_its_host_before_it_is_installed(minion: Minion) 
     assert minion.domain().autostart() == 1
 
 
+def test_koan_has_no_say_in_whether_it_starts_with_its_host(minion: Minion) -> None:
+    def boot() -> Ended:
+        minion.domain().setAutostart(1)
+        return minion.koan.boot()
+
+    minion.koan.does = boot
+    minion.installed(autostart=False)
+    assert minion.domain().autostart() == 0
+
+
 def test_an_installer_that_was_quicker_than_koan_is_no_failure(minion: Minion) -> None:
     def quick() -> Ended:
         minion.koan.boot()

@@ -56,6 +56,12 @@ def test_where_koan_decides_only_the_host_is_put_right() -> None:
     assert not [word for word in found if "qemu:///system" in word or "kvm" in word or "os-type" in word]
 
 
+@pytest.mark.parametrize(("uri", "network"), [(URI, "user,mac=1"), ("qemu:///system", "bridge=br0,mac=1")])
+def test_a_session_has_no_bridges(uri: str, network: str) -> None:
+    found = virt_install(parse(["--name", "x", "--network", "bridge=br0,mac=1"]), an_order(uuid=None, uri=uri))
+    assert f"--network={network}" in found
+
+
 def test_a_system_that_virt_install_has_no_name_for_is_looked_at() -> None:
     found = virt_install(parse([*KOAN, "--os-variant", "generic26"]), an_order(uuid=None))
     assert "--osinfo=detect=on,require=off" in found
