@@ -38,6 +38,7 @@ setup: .venv/stamp-project ## system packages (only those missing) and .venv, fo
 
 setup-test: setup .venv/stamp-test .venvs/cobbler/stamp ## what the tests use besides: pytest, ruff, cobbler, QEMU ...
 	@PYTHON='$(PYTHON)' sh tools/packages test
+	@$(BIN)/python tests/installs/guest.py >/dev/null || echo "setup: went on without a guest to install"
 
 .venv/bin/python:
 	@PYTHON='$(PYTHON)' sh tools/packages run
