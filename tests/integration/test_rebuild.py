@@ -1,4 +1,4 @@
-"""A cloud instance is installed anew, with real processes on both sides, and the cloud master killed between."""
+"""A cloud instance is installed anew: real processes on both sides, the cloud master killed between."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from demo.cloud import MASTER
+from demo.cloud import MASTER, free_ports
+from tests.integration.apache import apache, why_not
 from tests.integration.machines import events_after, get, latest_event, refused, send
 from tests.integration.rebuilding import HOST, PROFILE, Rebuildable, cobbler_stand_in
 from tests.integration.support import eventually
@@ -110,6 +111,30 @@ def test_a_cloud_master_killed_at_every_stage_goes_on_where_it_stood(host: Rebui
     assert len(host.lines_of("asked")) == 1 and len(host.lines_of("rebooted")) == 1
     assert get(host.cloud, f"/clouds/{HOST}")["state"] == "up"
     assert host.living() == []
+
+
+def test_reports_come_through_apache(tmp_path: Path, cobbler_port: int) -> None:
+    if why_not():
+        pytest.skip(why_not())
+    port = free_ports().web
+    host = Rebuildable(tmp_path, cobbler_port, public_url=f"http://127.0.0.1:{port}/")
+    folder = tmp_path / "apache"
+    folder.mkdir()
+    try:
+        host.start()
+        with apache(folder, port, host.cloud.ports.web) as errors:
+            number = host.ask(profile=PROFILE, lose=host.living())["id"]
+            host.go_down()
+            assert host.metadata()["genome_report"].startswith(f"http://127.0.0.1:{port}/install/")
+            host.wait_for(number, "report:booted")
+            assert host.report("booted", method="GET") == 204, errors.read_text()
+            assert host.report("packages", "Größe: 12 of 900") == 204
+            assert host.report("nonsense") == 400
+            eventually(
+                lambda: "Größe" in host.step(number, "report:post")["detail"], "the word of the machine"
+            )
+    finally:
+        host.stop()
 
 
 def test_a_task_cancelled_before_the_reboot_leaves_everything_as_it_was(host: Rebuildable) -> None:
