@@ -67,6 +67,7 @@ setup-test: setup .venv/stamp-test .venvs/cobbler/stamp ## what the tests use be
 # Tests alone use it, so a machine that cannot have it (no libmagic, no wheels) skips those and says so. The
 # stamp is there all the same, so that it is not tried at every make; what counts is .venvs/cobbler/usable.
 .venvs/cobbler/stamp: requirements-cobbler.txt requirements-build.txt | .venv/bin/python
+	@PYTHON='$(PYTHON)' sh tools/packages test
 	@echo "setup: installing requirements-cobbler.txt into .venvs/cobbler"
 	@rm -rf .venvs/cobbler
 	@'$(PYTHON)' -m venv .venvs/cobbler
