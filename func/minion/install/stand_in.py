@@ -27,7 +27,6 @@ from typing import Optional
 
 WORK = "FUNC_WORK"
 ORDER, MADE, NAME, STARTED = "order.json", "made", "name", "started"
-MAX_COMMAND_LINE = 2047
 
 # What koan 3.0.1 says to virt-install.
 _VALUES = frozenset(
@@ -43,8 +42,14 @@ _SWITCHES = frozenset(
         "--noreboot", "--noautoconsole",
     }
 )  # fmt: skip
-# Installers that do not know inst.ks; their kernels have no room for what they do not know.
-_OLD = re.compile(r"(rhel|centos)[2-6](\.\d+)?|fedora([1-9]|1[0-6])")
+_SYSTEM = re.compile(r"(fedora|rhel|centos)(\d+).*")
+_OUR_PROFILE = re.compile(
+    r".*/GenomeCloud-(F|RHEL)(\d+)(U\d+)?-[^/]*"
+)  # cobbler knows no fedora8: our names tell
+# The last release of each whose installer does not listen to inst.ks, and whose kernel cuts its options off.
+_LAST_WITHOUT_INST = {"fedora": 16, "rhel": 6}
+_LAST_SHORT = {"fedora": 8, "rhel": 5}
+LONG, SHORT = 2047, 255  # characters that a kernel takes
 _UNKNOWN_VARIANTS = ("generic26", "virtio26")
 
 Said = list[tuple[str, Optional[str]]]
@@ -114,17 +119,30 @@ def command_line(values: dict[str, str], ours: Sequence[tuple[str, str]]) -> str
     keys = {key for key, _ in ours}
     words = [word for word in values.get("--extra-args", "").split() if word.partition("=")[0] not in keys]
     kickstart = [word for word in words if word.startswith("ks=")]
-    modern = not _OLD.fullmatch(values.get("--os-variant", ""))
-    if modern and kickstart and not any(word.startswith("inst.ks=") for word in words):
+    family, version = _release(values.get("--os-variant", ""), kickstart[-1] if kickstart else "")
+    old = 0 < version <= _LAST_WITHOUT_INST[family]
+    if kickstart and not old and not any(word.startswith("inst.ks=") for word in words):
         # koan knows only `ks`, which installers since Fedora 34 and RHEL 9 do not listen to.
         words.append(f"inst.{kickstart[-1]}")
     line = " ".join([*words, *(f"{key}={value}" for key, value in ours)])
-    if len(line) > MAX_COMMAND_LINE:
+    # virt-install puts the install tree behind it.
+    length = len(line) + len(f" inst.repo={values.get('--location', '')}")
+    most = SHORT if 0 < version <= _LAST_SHORT[family] else LONG
+    if length > most:
         raise Wrong(
-            f"the kernel's options are {len(line)} characters, and a kernel takes {MAX_COMMAND_LINE}; "
-            "give fewer, or take some from the profile's kernel_options"
+            f"the kernel's options are {length} characters with the install tree, and the profile's kernel "
+            f"takes {most}; give fewer, or take some from the profile's kernel_options"
         )
     return line
+
+
+def _release(variant: str, kickstart: str) -> tuple[str, int]:
+    """fedora or rhel, and the version, of what is installed; 0 where nothing tells, as of new ones."""
+    known = _SYSTEM.fullmatch(variant)
+    if known:
+        return "fedora" if known[1] == "fedora" else "rhel", int(known[2])
+    ours = _OUR_PROFILE.fullmatch(kickstart)
+    return ("fedora" if ours[1] == "F" else "rhel", int(ours[2])) if ours else ("rhel", 0)
 
 
 def _classic(said: Said, order: Order, values: dict[str, str]) -> list[str]:

@@ -58,7 +58,9 @@ def test_where_koan_decides_only_the_host_is_put_right() -> None:
 
 @pytest.mark.parametrize(("uri", "network"), [(URI, "user,mac=1"), ("qemu:///system", "bridge=br0,mac=1")])
 def test_a_session_has_no_bridges(uri: str, network: str) -> None:
-    found = virt_install(parse(["--name", "x", "--network", "bridge=br0,mac=1"]), an_order(uuid=None, uri=uri))
+    found = virt_install(
+        parse(["--name", "x", "--network", "bridge=br0,mac=1"]), an_order(uuid=None, uri=uri)
+    )
     assert f"--network={network}" in found
 
 
@@ -79,6 +81,18 @@ def test_installers_of_today_are_told_of_the_kickstart_in_their_own_words(varian
     assert line == (f"ks={KS} inst.ks={KS}" if told else f"ks={KS}")
 
 
+@pytest.mark.parametrize(
+    ("profile", "told"),
+    [
+        ("GenomeCloud-F8-i386", False), ("GenomeCloud-RHEL5U2-x86_64", False),
+        ("GenomeCloud-F44-x86_64", True), ("GenomeCloud-RHEL10-x86_64", True), ("F8", True),
+    ],
+)  # fmt: skip
+def test_the_name_of_our_profiles_tells_where_cobbler_does_not(profile: str, told: bool) -> None:
+    line = command_line({"--extra-args": f"ks=http://c/{profile}"}, ())
+    assert ("inst.ks=" in line) is told
+
+
 def test_an_inst_ks_of_the_profile_stays_as_it_is() -> None:
     assert command_line({"--extra-args": f"ks={KS} inst.ks=hd:sda1"}, ()) == f"ks={KS} inst.ks=hd:sda1"
 
@@ -90,8 +104,19 @@ def test_our_options_take_the_place_of_the_profiles() -> None:
 
 
 def test_a_line_that_no_kernel_takes_is_refused() -> None:
-    with pytest.raises(Wrong, match="are 2050 characters, and a kernel takes 2047"):
-        command_line({"--extra-args": "a" * 2050}, ())
+    with pytest.raises(Wrong, match="are 2063 characters with the install tree, and .* takes 2047"):
+        command_line({"--extra-args": "a" * 2050, "--location": "t/"}, ())
+
+
+@pytest.mark.parametrize(("variant", "fits"), [("fedora8", False), ("rhel5.2", False), ("rhel6.0", True)])
+def test_an_old_kernel_that_would_cut_ours_off_is_not_booted(variant: str, fits: bool) -> None:
+    values = {"--extra-args": f"ks={KS}", "--location": TREE, "--os-variant": variant}
+    ours = (("certmaster", "cloud.example.org"), ("genome_token", "T" * 43), ("genome_ca", "a" * 64))
+    if fits:
+        assert command_line(values, ours).endswith("a" * 64)
+    else:
+        with pytest.raises(Wrong, match="takes 255; give fewer"):
+            command_line(values, ours)
 
 
 @pytest.mark.parametrize("words", [["--pxe"], ["--import"]])
