@@ -29,6 +29,8 @@ _ADDRESS = re.compile(
     r"(?P<host>[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)"
     r"(?::(?P<port>[0-9]{1,5}))?/?"
 )
+# Python's XML-RPC writes such a character as it is, and one in a comment would cost the whole catalogue.
+_NO_XML = bytes(code for code in range(32) if code not in b"\t\n\r")
 # kernel options are shown to everybody, and an installer's may hold the password of its screen
 _SECRET_NAME = re.compile(r"pass|pw|secret|token|key|psk|auth|cred|hash", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"\$[0-9a-z]{1,10}\$|//[^/@\s]+@", re.IGNORECASE)
@@ -129,8 +131,9 @@ class Cobbler:
         connection = self._open()
         try:
             connection.connect()
-            assert connection.sock is not None
-            connection.sock.settimeout(self._left(until))
+            sock = connection.sock  # after the head of the reply the connection may not know it any more
+            assert sock is not None
+            sock.settimeout(self._left(until))
             headers = {"Content-Type": "text/xml", "Accept-Encoding": "identity"}
             connection.request("POST", PATH, body, headers)
             response = connection.getresponse()
@@ -139,7 +142,7 @@ class Cobbler:
                     f"{self.address}{PATH} answers {response.status} {_plain(response.reason)}: is that a"
                     " cobbler server, and does cobblerd run there?"
                 )
-            return self._drain(connection, response, until)
+            return self._drain(sock, response, until)
         finally:
             connection.close()
 
@@ -149,9 +152,7 @@ class Cobbler:
             return http.client.HTTPSConnection(host, port, timeout=self._connect_s, context=self._context)
         return http.client.HTTPConnection(host, port, timeout=self._connect_s)
 
-    def _drain(
-        self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, until: float
-    ) -> bytes:
+    def _drain(self, sock: socket.socket, response: http.client.HTTPResponse, until: float) -> bytes:
         parts, size = [], 0
         while part := response.read1(65536):
             parts.append(part)
@@ -161,8 +162,7 @@ class Cobbler:
                     f"the reply of {self.address} is longer than {self._max_bytes >> 20} MiB: that is no"
                     " catalogue of profiles"
                 )
-            if connection.sock is not None:
-                connection.sock.settimeout(self._left(until))
+            sock.settimeout(self._left(until))
         return b"".join(parts)
 
     def _left(self, until: float) -> float:
@@ -173,7 +173,7 @@ class Cobbler:
 
     def _read(self, method: str, reply: bytes) -> Any:
         try:
-            values, _ = xmlrpc.client.loads(reply)
+            values, _ = xmlrpc.client.loads(reply.translate(None, delete=_NO_XML))
             return values[0]
         except xmlrpc.client.Fault as exc:
             raise CobblerError(f"{self.address} refused {method}: {_plain(exc.faultString)}") from exc
@@ -268,7 +268,7 @@ def _whole(value: Any) -> Optional[int]:
 def _size(value: Any) -> Optional[float]:
     """A size above nothing, as a number or as text of one."""
     try:
-        size = float(value) if isinstance(value, (str, int, float)) else 0.0
+        size = float(_text(value) or 0)
     except ValueError:
         return None
     return size if 0 < size < 2**31 else None
