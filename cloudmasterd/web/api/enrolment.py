@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any, Optional
 
 from cloudmasterd.enrolment import DEFAULT_S, LONGEST_S, SHORTEST_S, EnrolmentToken, KnownToken
@@ -63,7 +64,6 @@ def mark_of(key: Optional[str]) -> str:
 def made_json(enrolment: EnrolmentCases, made: EnrolmentToken) -> dict[str, Any]:
     """A token that was just made, with what it is used with."""
     metadata = enrolment.metadata(made)
-    options = " ".join(f"-m {key}={value}" for key, value in metadata.items())
     return {
         "id": made.id,
         "token": made.token,
@@ -72,8 +72,14 @@ def made_json(enrolment: EnrolmentCases, made: EnrolmentToken) -> dict[str, Any]
         "replace": made.replace,
         "ca_fingerprint": made.ca_fingerprint,
         "metadata": metadata,
-        "command": f"genome-replace-self -c $COBBLER_REPO {options}",
+        "command": command_of(metadata),
     }
+
+
+def command_of(metadata: Mapping[str, str], between: str = " ") -> str:
+    """What does it all on the machine that is to become a cloud instance, for a shell."""
+    options = [f"-m {key}={value}" for key, value in metadata.items()]
+    return between.join(["genome-replace-self -c $COBBLER_REPO", *options])
 
 
 def known_json(token: KnownToken) -> dict[str, Any]:

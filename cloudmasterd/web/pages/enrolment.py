@@ -9,7 +9,7 @@ from typing import Optional
 from cloudmasterd.enrolment import EnrolmentToken, KnownToken, WaitingRequest
 from cloudmasterd.errors import CertmasterUnreachable, CloudError
 from cloudmasterd.web import figures
-from cloudmasterd.web.api.enrolment import made_json, mark_of, read_wanted
+from cloudmasterd.web.api.enrolment import command_of, mark_of, read_wanted
 from cloudmasterd.web.exchange import Asked, Reply
 from cloudmasterd.web.pages.asking import form_page, see_other
 from cloudmasterd.web.pages.forms import Form, form_of, number
@@ -78,7 +78,8 @@ class EnrolmentPage:
             kinds=KINDS,
             key=self._site.clock.new_id(),
             door=self._door(),
-            made=None if made is None else made_json(enrolment, made),
+            made=made,
+            command="" if made is None else command_of(enrolment.metadata(made), " \\\n    "),
             master=enrolment.master,
         )
         return form_page(body, status)

@@ -11,14 +11,14 @@
 % endif
 % if made is not None:
 <section class="card prose" aria-labelledby="made">
-<h2 id="made">The token for ${made["name"]}</h2>
-<p><strong>It is shown this once.</strong> Whoever has it can be ${made["name"]} until ${made["expires_at"]}, so pass it on as you would a password. On the machine that is to become a cloud instance, as root:</p>
-<pre><code>${made["command"]}</code></pre>
+<h2 id="made">The token for ${made.name}</h2>
+<p><strong>It is shown this once.</strong> Whoever has it can be ${made.name} until ${figures.clock_time(made.expires_at)}, so pass it on as you would a password. On the machine that is to become a cloud instance, as root:</p>
+<pre><code>${command}</code></pre>
 <p>On one that is installed already, below <code>[main]</code> in /etc/certmaster/minion.conf:</p>
 <pre><code>certmaster = ${master}
-ca_fingerprint = ${made["ca_fingerprint"]}</code></pre>
+ca_fingerprint = ${made.ca_fingerprint}</code></pre>
 <p>and in /etc/certmaster/token, mode 0600:</p>
-<pre><code>${made["token"]}</code></pre>
+<pre><code>${made.token}</code></pre>
 </section>
 % endif
 ${fields.summary(form, labels, "No token was made.")}\
@@ -51,7 +51,7 @@ ${fields.key(key)}
 % endif
 </td><td class="wide-only dim">${token.id}</td><td class="n wide-only dim">${parts.ago(token.created_at)}</td><td class="n">\
 % if token.state in ("open", "claimed"):
-<form method="post" action="/enrolment/${token.id}/delete"><button class="btn small">Delete<span class="vh"> token ${token.id}</span></button></form>\
+<form method="post" action="/enrolment/${token.id}/delete"><button class="btn quiet danger">Delete<span class="vh"> token ${token.id}</span></button></form>\
 % endif
 </td></tr>
 % endfor
