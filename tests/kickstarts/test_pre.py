@@ -306,6 +306,15 @@ def test_the_bridge_stands_on_the_card_that_leads_out(machine: Make) -> None:
     assert "--bridgeslaves=eno2 " in made.file("tmp/genome-network.ks")
 
 
+@pytest.mark.parametrize("words", ["", "certmaster=cloud.example.org"])
+def test_an_interface_of_a_hostile_name_is_refused(machine: Make, words: str) -> None:
+    made = machine(bare=True)
+    made.disk("sda", 102400)
+    made.card("a';reboot;'", route=True)
+    made.command_line(words)
+    assert refused(made, pre()) == "the name of the network interface cannot be written in a kickstart"
+
+
 def test_else_on_the_first_card_with_a_link(machine: Make) -> None:
     made = machine(bare=True)
     made.disk("sda", 102400)
