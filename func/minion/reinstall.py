@@ -192,7 +192,7 @@ def _never(seconds: float) -> bool:
 
 
 def _said(output: Path, order: Optional[Order]) -> str:
-    """The message of the outcome it prints, or the end of all it printed; without secrets."""
+    """The detail of the outcome it prints, or the end of all it printed; without secrets."""
     text = output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
     for key, value in order.metadata if order is not None else ():
         if key in SECRETS:
@@ -203,6 +203,5 @@ def _said(output: Path, order: Optional[Order]) -> str:
         except ValueError:
             continue
         if isinstance(outcome, dict):
-            found = outcome.get("error") or outcome.get("message") or outcome.get("detail") or ""
-            return str(found)[:MAX_SAID]
+            return str(outcome.get("detail", ""))[:MAX_SAID]
     return " ".join(text.split())[-MAX_SAID:] or "it said nothing"

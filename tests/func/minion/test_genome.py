@@ -32,7 +32,7 @@ echo "$@" >> "$here/asked"
 case "$*" in *--metadata-file*) cat >> "$here/read";; esac
 [ -f "$here/mood" ] && . "$here/mood"
 echo "noise of koan, genome_token=$(sed -n s/genome_token=//p "$here/read" 2>/dev/null | head -1)"
-echo '{"message": "prepared: the next boot installs"}'
+echo '{"outcome": "prepared", "code": 0, "detail": "prepared: the next boot installs"}'
 """
 
 
@@ -172,7 +172,7 @@ def test_noise_that_holds_a_secret_is_told_without_it(host: Host) -> None:
     ("code", "kind"), [(1, HostError), (2, BadSpec), (3, HostError), (4, HostError), (5, WrongState)]
 )
 def test_what_the_program_refuses_is_told_in_its_words(host: Host, code: int, kind: type[HostError]) -> None:
-    host.mood(f"echo 'warming up'; echo '{{\"error\": \"no profile of that name\"}}'; exit {code}")
+    host.mood(f"echo 'warming up'; echo '{{\"detail\": \"no profile of that name\"}}'; exit {code}")
     with pytest.raises(HostError, match=f"program ended with {code}: no profile of that name$") as caught:
         host.prepared()
     assert type(caught.value) is kind
