@@ -22,6 +22,7 @@ from certmaster.certdir import (
     modified_at,
     read_file,
     remove_file,
+    secret_mode,
     write_file,
 )
 from certmaster.config import CertmasterConfig
@@ -129,6 +130,7 @@ class Authority:
             there = self._signed(name)
             conflict = "" if there is None else self._conflict(request, there)
             if there is not None and not conflict and ca.expires_at(there) > self._now():
+                self.tokens.end_claims(name)  # what a crash cut off is done
                 return there
             token = self.tokens.proved(request.challenge, name, key)
             if conflict and not token.replace:
@@ -342,7 +344,7 @@ class Authority:
             )
         if key_pem is None:
             key_pem = ca.new_key(self._key_bits)
-            write_file(key_file, key_pem, SECRET)
+            write_file(key_file, key_pem, secret_mode(key_file.parent))
         if not cert_file.exists():
             name = authority_name(self._host_name)
             pem = ca.make_ca(name, key_pem, self._next_serial(), self._now())

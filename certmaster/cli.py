@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -191,7 +192,9 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _manage(arguments: argparse.Namespace) -> int:
-    authority = _authority(config.load_certmaster_config(arguments.root))
+    settings = config.load_certmaster_config(arguments.root)
+    _become_owner(settings.cadir)
+    authority = _authority(settings)
     logging.getLogger().setLevel(logging.WARNING)  # what it did, it prints
     if arguments.list:
         return _show(authority.list_waiting())
@@ -215,6 +218,17 @@ def _manage(arguments: argparse.Namespace) -> int:
     if arguments.sign is not None:
         return _each(arguments.sign, lambda name: f"{name} signed: {authority.sign(name)}")
     return _each(arguments.clean, lambda glob: "\n".join(f"removed {p}" for p in authority.clean(glob)))
+
+
+def _become_owner(cadir: Path) -> None:
+    """As root, go on as the user whose authority it is: certmaster must be able to read what is written."""
+    if os.geteuid() != 0 or not cadir.exists():
+        return
+    owner = cadir.stat()
+    if owner.st_uid != 0:
+        os.setgroups([])
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)
 
 
 def _new_token(authority: Authority, arguments: argparse.Namespace) -> int:

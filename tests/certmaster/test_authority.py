@@ -37,6 +37,20 @@ def test_the_authority_is_made_on_first_use_and_kept(settings: CertmasterConfig)
     assert Authority(settings, "renamed", lambda: NOW).prepare() == pem == made.certificate()
 
 
+@pytest.mark.parametrize(
+    ("directory", "key"),
+    [(0o750, 0o640), (0o700, 0o600), (0o755, 0o600), (0o751, 0o600)],
+    ids=oct,
+)
+def test_the_key_is_the_groups_too_where_the_directory_is_made_for_it(
+    settings: CertmasterConfig, directory: int, key: int
+) -> None:
+    settings.cadir.mkdir(parents=True)
+    settings.cadir.chmod(directory)
+    Authority(settings, "master.example.org", lambda: NOW, key_bits=2048).prepare()
+    assert stat.S_IMODE((settings.cadir / "certmaster.key").stat().st_mode) == key
+
+
 def test_two_that_start_at_once_make_one_authority(settings: CertmasterConfig) -> None:
     starters = [Authority(settings, f"host{n}", lambda: NOW, key_bits=2048) for n in range(4)]
     with ThreadPoolExecutor(4) as pool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -207,3 +210,28 @@ def test_the_root_may_come_from_the_environment(
     monkeypatch.setenv("CERTMASTER_ROOT", str(root))
     assert cli.certmaster_ca(["--list"]) == 0
     assert capsys.readouterr().out == "a\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_what_root_signs_belongs_to_the_authoritys_owner(keys: Sequence[bytes], authority_pair: Pair) -> None:
+    nobody = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory() as name:  # that others may walk into, unlike pytest's own
+        root = Path(name)
+        root.chmod(0o755)
+        write_file(root / "etc/pki/certmaster/ca/certmaster.key", authority_pair.key, 0o600)
+        write_file(root / "etc/pki/certmaster/ca/certmaster.crt", authority_pair.cert, 0o644)
+        put_waiting(root, keys[0], NAME)
+        for path in (*root.glob("etc/pki/certmaster/**/*"), *root.glob("var/lib/certmaster/**/*")):
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        os.chown(root / "var/lib/certmaster", nobody.pw_uid, nobody.pw_gid)
+        command = [
+            sys.executable,
+            "-c",
+            "import sys; from certmaster import cli; sys.exit(cli.certmaster_ca())",
+        ]
+        done = subprocess.run(
+            [*command, "--root", name, "--sign", NAME], cwd=TREE, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        for made in ("var/lib/certmaster/certs/" + NAME + ".cert", "etc/pki/certmaster/ca/serial.txt"):
+            assert (root / made).stat().st_uid == nobody.pw_uid, made

@@ -226,6 +226,7 @@ def test_cut_off_anywhere_the_same_key_goes_on_and_no_other_gets_in(
     assert pem is not None
     assert ca.key_matches(pem, keys[0])
     assert [s.name for s in one.list_signed()] == [NAME]
+    assert states(one) == {"cloud*.example.org": "used"}
 
 
 def test_cut_off_while_replacing_loses_neither_certificate(
