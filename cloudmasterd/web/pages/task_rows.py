@@ -39,8 +39,8 @@ SIGNS = {
 ADVICE = {
     "machine.create": "What it had made was taken away again, unless the steps below say otherwise. Put "
     "right what is named here, then create it anew.",
-    "cloud.rebuild": "Its steps below say whether all is as before. If it has rebooted it stays in maintenance: "
-    "look at its console. Once it answers, end the maintenance, or have it installed anew once more.",
+    "cloud.rebuild": "Its steps below say whether all is as before. If it has rebooted it stays in "
+    "maintenance: look at its console. Once it answers, end the maintenance, or install it anew once more.",
     "machine.delete": "Its steps below say how far it came. Asking for it again goes on from there.",
 }
 OTHER_ADVICE = "Put right what is named here, look at what the machine instance does now, and ask again."

@@ -29,7 +29,8 @@ def methods(tmp_path: Path) -> Registry:
 
 
 def test_the_system_methods_show_what_is_there(methods: Registry) -> None:
-    assert methods.call("system.list_modules", []) == ["genome", "hardware", "image", "machine", "test", "virt"]
+    modules = ["genome", "hardware", "image", "machine", "test", "virt"]
+    assert methods.call("system.list_modules", []) == modules
     names = methods.call("system.list_methods", [])
     assert names == sorted(names)
     assert names == methods.call("system.listMethods", []) == methods.call("trait_names", [])
@@ -129,7 +130,8 @@ def test_settings_are_kept_in_the_modules_own_file(methods: Registry, tmp_path: 
 def test_only_the_modules_wanted_are_loaded(tmp_path: Path) -> None:
     assert load(tmp_path, ("test",)).list_modules() == ["test"]
     with pytest.raises(
-        ConfigError, match="module_list names nope; this minion knows genome, hardware, image, machine, test, virt"
+        ConfigError,
+        match="module_list names nope; this minion knows genome, hardware, image, machine, test, virt",
     ):
         registry.names(("test", "nope"))
 
