@@ -19,7 +19,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def carry_out(plan: Plan) -> Entry:
     """Make the plan's boot entry the default; raises BootFailed with the old one back as the default."""
-    cancel()  # what an earlier run prepared
+    with state.alone():
+        undo_earlier()
+        return change(plan)
+
+
+def change(plan: Plan) -> Entry:
+    """The change itself, of a machine on which nothing is prepared."""
     old = bootloader.get_default()
     if old.kernel.endswith("_koan"):
         raise BootFailed(
@@ -55,6 +61,14 @@ def check_entry(plan: Plan) -> Entry:
 
 def cancel() -> Optional[State]:
     """Put back what the last run changed and tell what that was, None when nothing was; raises BootFailed."""
+    if state.read() is None:
+        return None
+    with state.alone():
+        return undo_earlier()
+
+
+def undo_earlier() -> Optional[State]:
+    """The same, for whoever is alone already."""
     noted = state.read()
     if noted is not None:
         with undisturbed():
@@ -81,11 +95,10 @@ def put_back(noted: State) -> None:
 def find_successor(noted: State) -> Entry:
     """The old default entry or, where a kernel update took it away, the first that can still boot."""
     others = [entry for entry in bootloader.list_entries() if entry.kernel != noted.kernel]
-    old = bootloader.match_entry(noted.old_default, others)
     alive = [entry for entry in others if Path(entry.kernel).exists()]
-    if old is None and not alive:
-        raise BootFailed(f"the old boot entry, {noted.old_default.kernel}, is gone, and there is no other")
-    return old or alive[0]
+    if not alive:
+        raise BootFailed(f"the kernel of the old boot entry, {noted.old_default.kernel}, is gone, as are all")
+    return bootloader.match_entry(noted.old_default, alive) or alive[0]
 
 
 def undo_failure(noted: State) -> str:

@@ -16,6 +16,8 @@ from genome_replace_self import kickstart
 from genome_replace_self.errors import CobblerFailed
 
 TIMEOUT_S = 60.0
+# The installer knows nothing of a proxy in this shell's environment.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 LARGEST_KICKSTART = 4 * 1024 * 1024
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,100}")
 LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|0\.0\.0\.0|\[?::1?\]?")
@@ -71,7 +73,7 @@ class Cobbler:
     def check_kickstart(self, profile: Profile) -> None:
         """Fetch the kickstart as the installer will, and refuse one that cobbler could not render."""
         try:
-            with urllib.request.urlopen(profile.kickstart_url, timeout=TIMEOUT_S) as reply:
+            with DIRECT.open(profile.kickstart_url, timeout=TIMEOUT_S) as reply:
                 text = reply.read(LARGEST_KICKSTART).decode(errors="replace")
         except urllib.error.HTTPError as exc:
             with exc:
@@ -93,7 +95,7 @@ class Cobbler:
     def size_of(self, url: str) -> Optional[int]:
         """How many bytes a boot file has, None when the server does not say; it must be there."""
         try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as reply:
+            with DIRECT.open(url, timeout=TIMEOUT_S) as reply:
                 length = reply.headers.get("Content-Length", "")
                 return int(length) if length.isdigit() else None
         except urllib.error.HTTPError as exc:

@@ -13,9 +13,8 @@ from genome_replace_self.errors import BootFailed, Declined, NotRoot
 
 BOOT = Path("/boot")
 OS_RELEASE = Path("/etc/os-release")
-RUNNING = Path(
-    "/run/libvirt/qemu"
-)  # libvirt keeps NAME.xml there while a machine runs, also when it is stopped
+# libvirt keeps NAME.xml there as long as a machine runs, also while libvirt itself is stopped.
+RUNNING = Path("/run/libvirt/qemu")
 VIRSH_TIMEOUT_S = 30.0
 SPARE_BYTES = 1024 * 1024
 GRUBBY = Path("/sbin/grubby")

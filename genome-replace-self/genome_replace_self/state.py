@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional
@@ -25,6 +28,24 @@ class State:
     old_default: Entry
 
 
+@contextmanager
+def alone(path: Path = STATE_FILE) -> Iterator[None]:
+    """Hold the state's folder; raises BootFailed while another run holds it."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)
+    except OSError as exc:
+        raise BootFailed(f"{path.parent} cannot be had: {exc.strerror}") from exc
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise BootFailed("another genome-replace-self is at work on this machine") from exc
+        yield
+    finally:
+        os.close(folder)
+
+
 def read(path: Path = STATE_FILE) -> Optional[State]:
     """What was written, None when there is nothing; raises BootFailed for a file that is not ours."""
     try:
@@ -43,7 +64,6 @@ def write(state: State, path: Path = STATE_FILE) -> None:
     """Have the state on the disk, for root alone; raises BootFailed."""
     new = path.with_suffix(".new")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new.unlink(missing_ok=True)
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -242,9 +242,9 @@ class Bench:
         made = {}
         for key, file, given in (("kernel", "vmlinuz", kernel), ("initrd", "initrd.img", initrd)):
             made[key] = f"{folder}/{file}"
-            script = f"mkdir -p {folder} && cat > {made[key]}"
+            script = 'mkdir -p "$1" && cat > "$2"'
             content = given.read_bytes() if given is not None else f"{key} of {name}\n".encode()
-            done = self.run(["sh", "-c", script], input=content, text=False)
+            done = self.run(["sh", "-c", script, "sh", folder, made[key]], input=content, text=False)
             assert done.returncode == 0, done.stderr
         return made
 

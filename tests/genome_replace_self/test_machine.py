@@ -89,11 +89,22 @@ STATE = state.State(
 
 def test_the_state_is_for_root_alone_and_comes_back_as_it_was(tmp_path: Path) -> None:
     file = tmp_path / "lib" / "state.json"
-    state.write(STATE, file)
+    with state.alone(file):
+        state.write(STATE, file)
     assert state.read(file) == STATE
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     state.remove(file)
     assert state.read(file) is None
+
+
+def test_two_runs_are_not_at_work_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "lib" / "state.json"
+    with state.alone(file):
+        with pytest.raises(BootFailed, match="another genome-replace-self is at work"):
+            with state.alone(file):
+                raise AssertionError("both are at work")
+    with state.alone(file):
+        assert state.read(file) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"old_default": {}}', '{"old_default": 5}'])
