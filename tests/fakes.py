@@ -144,7 +144,8 @@ class ClassicMinion:
 class FakeCobbler:
     """A cobbler server: its profiles, its mark of the last change, and what it fails of.
 
-    While `hold` is set and not opened, it does not answer. `asked` are the questions, in their order.
+    While `hold` is set and not opened, it does not answer. `asked` are the questions, in their order, and
+    `most_at_once` how many of them were under way together.
     """
 
     found: list[Profile] = field(default_factory=list)
@@ -153,6 +154,8 @@ class FakeCobbler:
     hold: Optional[threading.Event] = None
     asked: list[str] = field(default_factory=list)
     address: Address = Address("cobbler.example.org", 80)
+    most_at_once: int = 0
+    _under_way: int = 0
 
     def put(self, *profiles: Profile) -> None:
         self.found.extend(profiles)
@@ -168,10 +171,15 @@ class FakeCobbler:
 
     def _answer(self, question: str) -> None:
         self.asked.append(question)
-        if self.hold is not None:
-            assert self.hold.wait(DEADLINE_S)
-        if self.error is not None:
-            raise self.error
+        self._under_way += 1
+        self.most_at_once = max(self.most_at_once, self._under_way)
+        try:
+            if self.hold is not None:
+                assert self.hold.wait(DEADLINE_S)
+            if self.error is not None:
+                raise self.error
+        finally:
+            self._under_way -= 1
 
 
 def profile(name: str = "GenomeCloud-RHEL5U2-x86_64", **more: Any) -> Profile:
