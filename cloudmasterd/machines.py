@@ -305,7 +305,7 @@ def _refuse_name(room: Room, name: str) -> None:
             f"there is a machine instance {name} on {there.cloud} already ({there.state.value}): take another"
             " name, or delete that one first"
         )
-    task = room.reserved_names.get(name)
+    task = room.task_naming(name)
     if task is not None:
         raise MachineExists(f"task {task} is about to give the name {name} away: take another one")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Optional
+from types import MappingProxyType
 
 from cloudmasterd import placement
 from cloudmasterd.clock import Clock
@@ -54,7 +54,10 @@ class Placing:
         active: dict[str, list[int]] = {}
         for machine in self._store.list_machines(states=ACTIVE_STATES):
             active.setdefault(machine.cloud, []).append(machine.max_memory_mb)
-        candidates = [self._candidate(c, tuple(active.get(c.name, ()))) for c in self._store.list_clouds()]
+        candidates = [
+            self._candidate(cloud, active_mb=tuple(active.get(cloud.name, ())))
+            for cloud in self._store.list_clouds()
+        ]
         return placement.capacity(
             self._rules.flavors,
             candidates,
@@ -74,7 +77,14 @@ class Placing:
         return placed.chosen
 
     def _place(self, room: Room, spec: MachineSpec) -> Placement:
-        candidates = [self._candidate(cloud, (), room) for cloud in room.clouds]
+        candidates = [
+            self._candidate(
+                cloud,
+                members=room.group_members(cloud.name) if spec.groups else {},
+                pending=room.pending(cloud.name),
+            )
+            for cloud in room.clouds
+        ]
         return placement.place(
             need_of(spec),
             candidates,
@@ -85,10 +95,14 @@ class Placing:
         )
 
     def _candidate(
-        self, cloud: CloudInstance, active_mb: tuple[int, ...], room: Optional[Room] = None
+        self,
+        cloud: CloudInstance,
+        *,
+        active_mb: tuple[int, ...] = (),
+        members: Mapping[str, str] = MappingProxyType({}),
+        pending: int = 0,
     ) -> Candidate:
         known = self._resources.peek(cloud.name)
-        members = room.group_members(cloud.name) if room is not None else {}
         return Candidate(
             cloud=cloud,
             free_mb=cloud.free_memory_mb,
@@ -101,7 +115,7 @@ class Placing:
             koan=None if known is None else known.koan,
             group_members=members,
             active_mb=active_mb,
-            pending=room.pending(cloud.name) if room is not None else 0,
+            pending=pending,
         )
 
     def refuse_if_full(self, room: Room, machine: MachineInstance) -> None:

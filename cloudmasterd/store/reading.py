@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, Optional
 
-from sqlobject.sqlbuilder import AND, IN, NOTIN, OR, Select, SQLExpression
+from sqlobject.sqlbuilder import AND, IN, NOTIN, OR, Select, SQLExpression, sqlrepr
 
 from cloudmasterd.errors import Conflict, NotFound
 from cloudmasterd.model import CloudInstance, CloudState, MachineInstance, MachineState, MemoryPolicy
@@ -36,12 +36,20 @@ _MACHINE_ITEMS = (
 
 _SHOWN = AND(_s.shown == 1, _m.id == _s.uuid, _c.id == _s.cloud)
 
+# What every submission and every step reads is put together once, with parameters: that takes half the time.
+_CLOUDS = sqlrepr(Select(_CLOUD_ITEMS, staticTables=["cloud"]), "sqlite")
+_ALL_CLOUDS = f"{_CLOUDS} ORDER BY cloud.name"
+_CLOUD = f"{_CLOUDS} WHERE cloud.name = ?"
+_MACHINES = sqlrepr(Select(_MACHINE_ITEMS, where=_SHOWN), "sqlite")
+_MACHINES_NAMED = f"{_MACHINES} AND sighting.name = ?"
+_MACHINE_WITH_UUID = f"{_MACHINES} AND sighting.uuid = ?"
+
 
 def get_cloud(connection: OneConnection, name: str, policy: MemoryPolicy) -> CloudInstance:
     """The cloud instance of that name, or NotFound."""
-    found = rows(connection, Select(_CLOUD_ITEMS, where=_c.id == clean(name)))
-    if found:
-        return _cloud(found[0], policy)
+    found = connection.raw.execute(_CLOUD, (clean(name),)).fetchone()
+    if found is not None:
+        return _cloud(found, policy)
     names = [row[0] for row in rows(connection, Select([_c.id]))]
     raise NotFound(_missing("cloud instance", name, "/api/v1/clouds", names))
 
@@ -62,6 +70,8 @@ def list_clouds(
         where.append(OR(in_service, _c.maintenance == 1) if CloudState.MAINTENANCE in wanted else in_service)
     if after is not None:
         where.append(_c.id > clean(after))
+    if not where and limit is None:
+        return [_cloud(row, policy) for row in connection.raw.execute(_ALL_CLOUDS)]
     return [_cloud(row, policy) for row in _page(connection, _CLOUD_ITEMS, where, [_c.id], limit)]
 
 
@@ -69,8 +79,8 @@ def get_machine(connection: OneConnection, name_or_uuid: str) -> MachineInstance
     """The machine instance of that uuid, else of that name; NotFound, or Conflict when several carry it."""
     asked = clean(name_or_uuid)
     # two statements, because SQLite finds no index for an OR of the two
-    exact = _machines(connection, IN(_s.uuid, [asked, asked.lower()]))
-    exact = exact or _machines(connection, _s.name == asked)
+    with_uuid = machine_with_uuid(connection, asked) or machine_with_uuid(connection, asked.lower())
+    exact = [with_uuid] if with_uuid is not None else machines_named(connection, asked)
     if not exact:
         raise NotFound(
             _missing("machine instance", name_or_uuid, "/api/v1/machines", _near(connection, asked))
@@ -84,17 +94,13 @@ def get_machine(connection: OneConnection, name_or_uuid: str) -> MachineInstance
 
 def machines_named(connection: OneConnection, name: str) -> list[MachineInstance]:
     """The machine instances of exactly that name."""
-    return _machines(connection, _s.name == clean(name))
+    return [_machine(row) for row in connection.raw.execute(_MACHINES_NAMED, (clean(name),))]
 
 
 def machine_with_uuid(connection: OneConnection, uuid: str) -> Optional[MachineInstance]:
     """The machine instance of exactly that uuid, if any is shown."""
-    found = _machines(connection, _s.uuid == uuid)
-    return found[0] if found else None
-
-
-def _machines(connection: OneConnection, where: SQLExpression) -> list[MachineInstance]:
-    return [_machine(row) for row in rows(connection, Select(_MACHINE_ITEMS, where=AND(_SHOWN, where)))]
+    found = connection.raw.execute(_MACHINE_WITH_UUID, (uuid,)).fetchone()
+    return None if found is None else _machine(found)
 
 
 def list_machines(

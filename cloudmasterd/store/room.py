@@ -12,6 +12,17 @@ from cloudmasterd.store.connection import OneConnection
 from cloudmasterd.store.images import find_image
 from cloudmasterd.store.values import clean
 
+_GROUPS = """
+    SELECT cloud, anti_affinity, machine_name FROM task
+    WHERE ended_at IS NULL AND cloud IS NOT NULL AND anti_affinity <> '[]'
+    UNION ALL SELECT s.cloud, m.anti_affinity, s.name FROM machine m JOIN sighting s ON s.uuid = m.uuid
+    WHERE m.anti_affinity <> '[]'"""
+_PENDING = """
+    SELECT r.cloud, count(*) FROM reservation r WHERE NOT EXISTS (
+        SELECT 1 FROM sighting s
+        WHERE s.cloud = r.cloud AND s.uuid = r.uuid AND s.state IN ('running', 'paused', 'shutting-down'))
+    GROUP BY r.cloud"""
+
 
 class Room:
     """The cloud instances and what is taken on them, read when it is asked for.
@@ -22,7 +33,10 @@ class Room:
     def __init__(self, connection: OneConnection, policy: MemoryPolicy) -> None:
         self._lent: Optional[OneConnection] = connection
         self._policy = policy
+        # what is asked of each cloud instance is read once for all of them: there may be hundreds
         self._clouds: Optional[tuple[CloudInstance, ...]] = None
+        self._members: Optional[dict[str, dict[str, str]]] = None
+        self._pending: Optional[dict[str, int]] = None
 
     @property
     def clouds(self) -> Sequence[CloudInstance]:
@@ -40,22 +54,19 @@ class Room:
         found = reading.machines_named(self._connection, name)
         return found[0] if found else None
 
-    @property
-    def reserved_names(self) -> Mapping[str, int]:
-        """Names that unfinished tasks will give or take away, and the task of each.
+    def task_naming(self, name: str) -> Optional[int]:
+        """The unfinished task that will give this name or take it away, if any.
 
-        They are the names of the machine instances they work on, and the new ones (`name` among their
-        arguments) of those that rename.
+        It works on a machine instance of that name, or has it as the new `name` among its arguments.
         """
-        named: dict[str, int] = {}
-        for task_id, name, arguments in self._all(
-            "SELECT id, machine_name, arguments FROM task WHERE ended_at IS NULL AND machine_name IS NOT NULL"
-        ):
-            named[name] = task_id
-            new = json.loads(arguments).get("name")
-            if isinstance(new, str):
-                named[new] = task_id
-        return named
+        found = self._all(
+            # to look for the text first spares reading the arguments of hundreds of tasks
+            "SELECT id FROM task WHERE ended_at IS NULL AND machine_name IS NOT NULL AND (machine_name = ?1"
+            " OR (instr(arguments, ?2) AND json_extract(arguments, '$.name') = ?1)) ORDER BY id DESC LIMIT 1",
+            clean(name),
+            json.dumps(clean(name)),
+        )
+        return int(found[0][0]) if found else None
 
     def find_image(self, name: str) -> Optional[Image]:
         """The image of that name in the catalogue, if any."""
@@ -83,29 +94,21 @@ class Room:
 
     def group_members(self, cloud: str) -> Mapping[str, str]:
         """The same, with the name of a member of each group."""
-        members: dict[str, str] = {}
-        for groups, name in self._all(
-            "SELECT anti_affinity, machine_name FROM task WHERE ended_at IS NULL AND cloud = ?1"
-            " AND anti_affinity <> '[]' UNION ALL SELECT m.anti_affinity, s.name FROM machine m"
-            " JOIN sighting s ON s.uuid = m.uuid WHERE m.anti_affinity <> '[]' AND s.cloud = ?1",
-            clean(cloud),
-        ):
-            members.update(dict.fromkeys(json.loads(groups), name or ""))
-        return members
+        if self._members is None:
+            self._members = {}
+            for where, groups, name in self._all(_GROUPS):
+                self._members.setdefault(where, {}).update(dict.fromkeys(json.loads(groups), name or ""))
+        return self._members.get(clean(cloud), {})
 
     def pending(self, cloud: str) -> int:
         """How many reservations for machine instances not yet active the cloud instance has."""
-        held = self._all(
-            "SELECT count(*) FROM reservation r WHERE r.cloud = ? AND NOT EXISTS (SELECT 1 FROM sighting s"
-            " WHERE s.cloud = r.cloud AND s.uuid = r.uuid"
-            " AND s.state IN ('running', 'paused', 'shutting-down'))",
-            clean(cloud),
-        )
-        return int(held[0][0])
+        if self._pending is None:
+            self._pending = dict(self._all(_PENDING))
+        return self._pending.get(clean(cloud), 0)
 
     def close(self) -> None:
         """From now on every question is an error: the answer would be of another transaction."""
-        self._lent = None
+        self._lent = self._members = self._pending = None
 
     @property
     def _connection(self) -> OneConnection:

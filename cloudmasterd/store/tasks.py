@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Callable, NoReturn, Optional, TypeVar
 
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import Conflict, NotFound
 from cloudmasterd.model import ENDED_STATES, MemoryPolicy, NewTask, StepState, Task, TaskState
-from cloudmasterd.store import installs, task_rows
+from cloudmasterd.store import installs, task_end, task_rows
 from cloudmasterd.store.connection import OneConnection, Readers
 from cloudmasterd.store.reservations import sum_up
 from cloudmasterd.store.room import Room
@@ -20,11 +19,12 @@ from cloudmasterd.store.writer import Unit, Writer
 
 KEPT_LOG_LINES = 200  # of each task, the latest
 LONGEST_LINE = 2000
-KEPT_TASKS = 10_000  # that have ended, the latest
-PRUNED_AT_ONCE = 50  # so that no end of a task has to wait for long
-KEY_LIFETIME = timedelta(hours=24)  # a key is remembered for at least this long
 
 _BEGUN_STEPS = frozenset({StepState.RUNNING, StepState.UNDOING})
+
+_WAITING = " AND state = 'waiting'"
+_RUNNING = " AND state = 'running'"
+_UNFINISHED = " AND ended_at IS NULL"
 
 Answer = TypeVar("Answer")
 Tasks = list[Task]
@@ -40,7 +40,7 @@ class TaskStore:
         self._readers = readers
         self._policy = policy
         self._clock = clock
-        self._keep = max(timedelta(days=keep_days), KEY_LIFETIME)
+        self._keep = max(timedelta(days=keep_days), task_end.KEY_LIFETIME)
 
     def submit(
         self, decide: Callable[[Room], NewTask], *, key: Optional[str] = None, request_hash: str = ""
@@ -82,10 +82,10 @@ class TaskStore:
             finally:
                 room.close()
 
-    def get(self, task_id: int) -> Task:
-        """The task with its log; NotFound."""
+    def get(self, task_id: int, *, log: bool = True) -> Task:
+        """The task; NotFound. Without `log` as whoever runs it needs it: without place in line too."""
         with self._readers.borrow() as connection:
-            return task_rows.get_task(connection, task_id)
+            return (task_rows.get_task if log else task_rows.get_work)(connection, task_id)
 
     def get_secret(self, task_id: int) -> Optional[str]:
         """What was given to an unfinished task for its steps alone; it is in nothing else that is read."""
@@ -99,7 +99,7 @@ class TaskStore:
         """Let this be the secret of an unfinished task from now on; Conflict when it does not run."""
 
         def work(unit: Unit) -> None:
-            _require(unit, task_id, {TaskState.RUNNING})
+            _touch(unit, task_id, _RUNNING)
             unit.raw.execute("INSERT OR REPLACE INTO task_secret (task, body) VALUES (?, ?)", (task_id, body))
 
         self._writer.run(work, durable=True)
@@ -123,18 +123,19 @@ class TaskStore:
         with self._readers.borrow() as connection:
             return task_rows.pending_tasks(connection)
 
-    def begin(self, task_id: int, at: datetime) -> Task:
-        """Take a task that waits out of the line; Conflict when it is not waiting any more."""
+    def begin(self, task_id: int, at: datetime, *, operation: Optional[str] = None) -> None:
+        """Take a task that waits out of the line; Conflict when it is not waiting any more.
 
-        def work(unit: Unit) -> Task:
-            _require(unit, task_id, {TaskState.WAITING})
-            _touch(unit, task_id)
-            unit.raw.execute(
-                "UPDATE task SET state = 'running', started_at = ? WHERE id = ?", (time_to_text(at), task_id)
-            )
-            return task_rows.get_task(unit.connection, task_id)
+        With `operation` its first step begins under it at once, as by `begin_step`. Alone it does not wait
+        for the disk: nothing acts on it yet.
+        """
 
-        return self._writer.run(work, durable=True)
+        def work(unit: Unit) -> None:
+            _touch(unit, task_id, _WAITING, "state = 'running', started_at = ?", time_to_text(at))
+            if operation is not None:
+                _begin_next(unit, task_id, 0, operation, at)
+
+        self._writer.run(work, durable=operation is not None)
 
     def begin_step(
         self,
@@ -151,7 +152,7 @@ class TaskStore:
             raise ValueError(f"a step begins by running or undoing, not {state.value}")
 
         def work(unit: Unit) -> None:
-            _require(unit, task_id, {TaskState.RUNNING})
+            _touch(unit, task_id, _RUNNING)
             _change_step(
                 unit,
                 "UPDATE step SET state = ?, operation = ?, progress = NULL, ended_at = NULL,"
@@ -191,11 +192,18 @@ class TaskStore:
         detail: Optional[str],
         result: Optional[Mapping[str, Any]],
         at: datetime,
+        *,
+        then: Optional[str] = None,
     ) -> None:
-        """How a step ended; None keeps the detail or result it has. Conflict when the task does not run."""
+        """How a step ended; None keeps the detail or result it has. Conflict when the task does not run.
+
+        With `then` the next step begins under that operation in the same write, as by `begin_step`, unless
+        somebody wants the task to end. Alone it does not wait for the disk: what a power cut takes along is
+        asked once more, under the same operation.
+        """
 
         def work(unit: Unit) -> None:
-            _require(unit, task_id, {TaskState.RUNNING})
+            _touch(unit, task_id, _RUNNING)
             _change_step(
                 unit,
                 "UPDATE step SET state = ?, detail = coalesce(?, detail), result = coalesce(?, result),"
@@ -209,8 +217,10 @@ class TaskStore:
                 task_id,
                 index,
             )
+            if then is not None:
+                _begin_next(unit, task_id, index + 1, then, at)
 
-        self._writer.run(work, durable=True)
+        self._writer.run(work, durable=then is not None)
 
     def note(self, task_id: int, text: str, at: datetime) -> None:
         """Add a line to the log of a task; the oldest of too many go. Does not wait for the disk."""
@@ -233,9 +243,7 @@ class TaskStore:
         """Note that somebody wants the task to end; whoever runs it looks. Conflict when it has ended."""
 
         def work(unit: Unit) -> Task:
-            _require(unit, task_id, {TaskState.WAITING, TaskState.RUNNING})
-            _touch(unit, task_id)
-            unit.raw.execute("UPDATE task SET cancel_asked = 1 WHERE id = ?", (task_id,))
+            _touch(unit, task_id, _UNFINISHED, "cancel_asked = 1")
             return task_rows.get_task(unit.connection, task_id)
 
         return self._writer.run(work, durable=True)
@@ -251,32 +259,25 @@ class TaskStore:
         """End a task and give back what it held; Conflict when it has ended before.
 
         A task that started a machine instance must have let the store see it active, or its memory is free
-        again until the next refresh.
+        again until the next refresh. Good news does not wait for the disk: a power cut can only make it
+        come twice. Any other end does, because somebody may act on it.
         """
         ended = time_to_text(at)
         if state not in ENDED_STATES:
             raise ValueError(f"a task ends as done, failed or cancelled, not {state.value}")
 
         def work(unit: Unit) -> Task:
-            _require(unit, task_id, {TaskState.WAITING, TaskState.RUNNING})
-            _touch(unit, task_id)
-            unit.raw.execute(
-                "UPDATE task SET state = ?, error = ?, result = ?, ended_at = ? WHERE id = ?",
-                (
-                    state.value,
-                    None if error is None else clean(error),
-                    json_text(result or {}),
-                    ended,
-                    task_id,
-                ),
-            )
-            _give_back(unit, task_id, at)
-            _forget_secret(unit, task_id)
+            _touch(
+                unit, task_id, _UNFINISHED, "state = ?, error = ?, result = ?, ended_at = ?",
+                state.value, None if error is None else clean(error), json_text(result or {}), ended,
+            )  # fmt: skip
+            task_end.give_back(unit, task_id, at)
+            task_end.forget_secret(unit, task_id)
             installs.forget(unit.raw, task_id)
-            _prune(unit.raw, at - self._keep, at - KEY_LIFETIME)
+            task_end.prune(unit.raw, at - self._keep, at - task_end.KEY_LIFETIME)
             return task_rows.get_task(unit.connection, task_id)
 
-        return self._writer.run(work, durable=True)
+        return self._writer.run(work, durable=state is not TaskState.DONE)
 
     def _insert(self, unit: Unit, new: NewTask, key: Optional[str], request_hash: str) -> Task:
         at = time_to_text(self._clock.now())
@@ -322,67 +323,36 @@ def _refuse_if_busy(room: Room, new: NewTask) -> None:
         )
 
 
-def _require(unit: Unit, task_id: int, states: Iterable[TaskState]) -> None:
+def _touch(unit: Unit, task_id: int, when: str = "", change: str = "", *values: Any) -> None:
+    """Give the task a new revision, and its row a `change`; Conflict where `when` does not hold."""
+    done = unit.raw.execute(
+        f"UPDATE task SET revision = ?{change and ', ' + change} WHERE id = ?{when}",  # noqa: S608  constants
+        (unit.change, *values, known_id(task_id)),
+    )
+    if not done.rowcount:
+        _refuse(unit, task_id)
+    unit.changed = True
+
+
+def _refuse(unit: Unit, task_id: int) -> NoReturn:
     found = unit.raw.execute("SELECT state FROM task WHERE id = ?", (known_id(task_id),)).fetchone()
     if found is None:
         raise NotFound(f"there is no task {task_id}; GET /api/v1/tasks lists those there are")
     state = TaskState(found[0])
-    if state in states:
-        return
     if state in ENDED_STATES:
         raise Conflict(f"task {task_id} has ended already ({state.value}): submit a new one")
     raise Conflict(f"task {task_id} is {state.value}: that is not the time for it")
 
 
-def _touch(unit: Unit, task_id: int) -> None:
-    done = unit.raw.execute("UPDATE task SET revision = ? WHERE id = ?", (unit.change, known_id(task_id)))
-    if not done.rowcount:
-        raise NotFound(f"there is no task {task_id}; GET /api/v1/tasks lists those there are")
-    unit.changed = True
-
-
 def _change_step(unit: Unit, sql: str, values: tuple[Any, ...], task_id: int, index: int) -> None:
     if not unit.raw.execute(sql, (*values, task_id, known_id(index))).rowcount:
         raise NotFound(f"task {task_id} has no step {index}; its steps count from 0")
-    _touch(unit, task_id)
 
 
-def _give_back(unit: Unit, task_id: int, at: datetime) -> None:
-    held = [
-        cloud for (cloud,) in unit.raw.execute("SELECT cloud FROM reservation WHERE task = ?", (task_id,))
-    ]
-    unit.raw.execute("DELETE FROM reservation WHERE task = ?", (task_id,))
-    if held:
-        sum_up(unit.raw, held, unit.change)
-    machine, state, groups = unit.raw.execute(
-        "SELECT machine, state, anti_affinity FROM task WHERE id = ?", (task_id,)
-    ).fetchone()
-    if state == TaskState.DONE.value and groups != "[]":
-        unit.raw.execute("UPDATE machine SET anti_affinity = ? WHERE uuid = ?", (groups, machine))
-    # what was written about a machine instance that never came to be goes the way of a vanished one's
+def _begin_next(unit: Unit, task_id: int, index: int, operation: str, at: datetime) -> None:
     unit.raw.execute(
-        "UPDATE machine SET vanished_at = ? WHERE uuid = ? AND vanished_at IS NULL"
-        " AND NOT EXISTS (SELECT 1 FROM sighting s WHERE s.uuid = machine.uuid)",
-        (time_to_text(at), machine),
-    )
-
-
-def _forget_secret(unit: Unit, task_id: int) -> None:
-    # SQLite leaves what is deleted in the file until something else comes to stand there
-    unit.raw.execute("PRAGMA secure_delete = ON").fetchall()
-    unit.raw.execute("DELETE FROM task_secret WHERE task = ?", (task_id,))
-    unit.raw.execute("PRAGMA secure_delete = OFF").fetchall()
-
-
-def _prune(raw: sqlite3.Connection, oldest: datetime, oldest_key: datetime) -> None:
-    """Forget tasks that ended before `oldest`, and the earliest of too many, but none with a young key."""
-    raw.execute(
-        "DELETE FROM task WHERE id IN (SELECT id FROM task WHERE ended_at < ? ORDER BY ended_at LIMIT ?)",
-        (time_to_text(oldest), PRUNED_AT_ONCE),
-    )
-    raw.execute(
-        "DELETE FROM task WHERE id IN (SELECT id FROM task WHERE ended_at <= (SELECT ended_at FROM task"
-        " WHERE ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT 1 OFFSET ?)"
-        " AND (idempotency_key IS NULL OR created_at < ?) ORDER BY ended_at LIMIT ?)",
-        (KEPT_TASKS, time_to_text(oldest_key), PRUNED_AT_ONCE),
+        "UPDATE step SET state = 'running', operation = ?, started_at = ?"
+        " WHERE task = ? AND number = ? AND state = 'waiting'"
+        " AND NOT EXISTS (SELECT 1 FROM task WHERE id = step.task AND cancel_asked)",
+        (operation, time_to_text(at), task_id, index),
     )

@@ -132,7 +132,9 @@ class Writer:
 
     def _join(self, batch: _Batch, work: Callable[[Unit], Answer], always: bool) -> Answer:
         unit = Unit(self.connection, batch.changes + 1)
-        unit.raw.execute("SAVEPOINT unit")
+        alone = not batch.size  # then the transaction itself is what it can be rolled back to
+        if not alone:
+            unit.raw.execute("SAVEPOINT unit")
         self._owner = threading.get_ident()
         done = False
         try:
@@ -142,8 +144,9 @@ class Writer:
             self._owner = None
             if unit.raw.in_transaction:  # SQLite ends it by itself when the disk is full
                 if not done:
-                    unit.raw.execute("ROLLBACK TO unit")
-                unit.raw.execute("RELEASE unit")
+                    unit.raw.execute("ROLLBACK" if alone else "ROLLBACK TO unit")
+                if not alone:
+                    unit.raw.execute("RELEASE unit")
         batch.size += 1
         batch.changes += unit.changed
         batch.writes += unit.changed or always
@@ -159,6 +162,8 @@ class Writer:
         raw = self.connection.raw
         self._open = None
         try:
+            if not batch.size:
+                return  # the first of it failed and was rolled back, and nobody joined
             if not raw.in_transaction:
                 raise sqlite3.OperationalError(
                     "what was to be written with it failed, and all of it was undone"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Callable, Optional
@@ -64,6 +66,9 @@ class Driver:
     takes up where it stood. Going forward, a step has its operation id before it acts. Going back, a step is
     UNDOING with the operation id of the undoing before that acts. A task goes back as soon as
     one of its steps is FAILED, SKIPPED, UNDOING or UNDONE.
+
+    Threads take turns between steps: a dozen that compute at once get nothing done sooner, but whoever
+    submits a task would wait for the interpreter and for the store behind all of them.
     """
 
     def __init__(self, store: Store, recipes: Mapping[str, Recipe], clock: Clock, patience: Patience) -> None:
@@ -71,6 +76,7 @@ class Driver:
         self._recipes = recipes
         self._clock = clock
         self._patience = patience
+        self._turn = threading.Lock()
 
     def advance(
         self, task_id: int, memory: Memory, stopping: Callable[[], bool], *, light: bool = False
@@ -81,16 +87,17 @@ class Driver:
         StoreError when the store failed: then nothing is lost, and it can be called again.
         """
         while not stopping():
-            task = self._tasks.get(task_id)
-            recipe = self._recipes.get(task.kind)
-            if light and (recipe is None or not recipe.is_light(task)):
-                return 0.0
-            pause = self._move(task, recipe, memory)
+            with self._turn:
+                task = self._tasks.get(task_id, log=False)
+                recipe = self._recipes.get(task.kind)
+                if light and (recipe is None or not recipe.is_light(task)):
+                    return 0.0
+                pause = self._move(task, recipe, memory, light)
             if pause is None or pause > 0:
                 return pause
         return 0.0
 
-    def _move(self, task: Task, recipe: Optional[Recipe], memory: Memory) -> Optional[float]:
+    def _move(self, task: Task, recipe: Optional[Recipe], memory: Memory, light: bool) -> Optional[float]:
         if task.state in ENDED_STATES:
             return None
         if recipe is None:
@@ -100,18 +107,19 @@ class Driver:
         if task.state is TaskState.WAITING:
             if task.cancel_asked:
                 return self._end(task, TaskState.CANCELLED, None)
-            self._tasks.begin(task.id, self._clock.now())
+            operation = self._begins_next(task, recipe, 0, memory, light)
+            self._tasks.begin(task.id, self._clock.now(), operation=operation)
             return 0.0
         if any(step.state in _BACKWARD for step in task.steps):
             return self._go_back(task, recipe, memory)
         for index, step in enumerate(task.steps):
             if step.state in (StepState.WAITING, StepState.RUNNING):
-                return self._go_forward(task, recipe, index, memory)
+                return self._go_forward(task, recipe, index, memory, light)
         return self._end(task, TaskState.DONE, None, recipe.summary(task))
 
     # Forward
 
-    def _go_forward(self, task: Task, recipe: Recipe, index: int, memory: Memory) -> float:
+    def _go_forward(self, task: Task, recipe: Recipe, index: int, memory: Memory, light: bool) -> float:
         step, kind = task.steps[index], recipe.kind_of(task.steps[index])
         if step.state is StepState.RUNNING:
             # Begun by a process that is gone: nobody knows how far it came.
@@ -127,7 +135,8 @@ class Driver:
         if memory.bug is not None:
             return self._fail(task, index, memory.bug, unsettled=True, memory=memory)
         try:
-            outcome = kind.do(self._context(task, step, step.operation))
+            with self._away():
+                outcome = kind.do(self._context(task, step, step.operation))
         except StoreError:
             raise
         except CloudUnreachable as exc:
@@ -142,10 +151,23 @@ class Driver:
             if (outcome.detail, outcome.progress) != (step.detail, step.progress):
                 self._tasks.progress(task.id, index, outcome.progress, outcome.detail)
             return outcome.after_s
+        then = self._begins_next(task, recipe, index + 1, memory, light)
         self._tasks.end_step(
-            task.id, index, StepState.DONE, outcome.detail, dict(outcome.result), self._clock.now()
+            task.id, index, StepState.DONE, outcome.detail, dict(outcome.result), self._clock.now(), then=then
         )
         return 0.0
+
+    def _begins_next(
+        self, task: Task, recipe: Recipe, index: int, memory: Memory, light: bool
+    ) -> Optional[str]:
+        """The operation of a step that may begin in the write that ends the one before, or None."""
+        if index >= len(task.steps) or task.steps[index].state is not StepState.WAITING:
+            return None
+        if light and not recipe.kind_of(task.steps[index]).light:
+            return None  # it has to get a place first
+        memory.turn_to(index, StepState.RUNNING, lost=False)
+        memory.operation = self._clock.new_id()
+        return memory.operation
 
     def _turn_back(self, task: Task, index: int, memory: Memory) -> float:
         now = self._clock.now()
@@ -196,8 +218,9 @@ class Driver:
         if memory.bug is not None:
             return self._leave(task, index, memory.bug, memory)
         try:
-            nothing = self._settle(task, step, kind)
-            detail = nothing or undo(self._context(task, step, step.operation))
+            with self._away():
+                nothing = self._settle(task, step, kind)
+                detail = nothing or undo(self._context(task, step, step.operation))
         except StoreError:
             raise
         except CloudUnreachable as exc:
@@ -235,6 +258,15 @@ class Driver:
         return 0.0
 
     # Both
+
+    @contextmanager
+    def _away(self) -> Iterator[None]:
+        """Let others have the turn while this one waits for a cloud instance."""
+        self._turn.release()
+        try:
+            yield
+        finally:
+            self._turn.acquire()
 
     def _bear(
         self, task: Task, index: int, memory: Memory, error: CloudUnreachable, *, endless: bool

@@ -54,12 +54,13 @@ class Queue:
 
     def take(self, lane: Lane, now: float) -> Optional[int]:
         """The first that may act now, from now on as acting; None where there is none."""
-        able = [
-            (task, entry)
-            for task, entry in self._entries.items()
-            if entry.lane is lane and entry.due <= now and self._may_act(task, entry)
-        ]
-        found = next((pair for pair in able if pair[1].light), able[0] if able else None)
+        found = None
+        for task, entry in self._entries.items():
+            if entry.lane is lane and entry.due <= now and self._may_act(task, entry):
+                found = found or (task, entry)
+                if entry.light:
+                    found = task, entry
+                    break
         if found is None:
             return None
         task, entry = found

@@ -49,7 +49,9 @@ class TaskRunner:
         self._workers = {Lane.LONG: workers, Lane.SHORT: short_workers}
         self._queue = Queue(per_cloud)
         self._memories: dict[int, Memory] = {}
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # for the queue and the memories
+        self._idle = {lane: threading.Condition(self._lock) for lane in Lane}
+        self._ended = threading.Condition(self._lock)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -57,7 +59,7 @@ class TaskRunner:
         """Take up every task that has not ended, where it stood; raises StoreError."""
         self._stopping.clear()
         self.wake()
-        with self._changed:
+        with self._lock:
             if len(self._queue):
                 log.info("%d tasks go on", len(self._queue))
         self._threads = [
@@ -74,8 +76,9 @@ class TaskRunner:
         What a cloud instance takes longer for is left to itself: the next start asks what became of it.
         """
         self._stopping.set()
-        with self._changed:
-            self._changed.notify_all()
+        with self._lock:
+            for idle in self._idle.values():
+                idle.notify_all()
         until = self._clock.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, min(timeout_s, until - self._clock.monotonic())))
@@ -91,14 +94,14 @@ class TaskRunner:
     def wake(self, task: Optional[Task] = None) -> None:
         """There is this new task; without one, look into the store for new ones."""
         tasks = self._tasks.pending() if task is None else [task]
-        with self._changed:
+        with self._lock:
             # Those that have begun come first: they hold what others wait for.
             for each in sorted(tasks, key=lambda t: (t.state is TaskState.WAITING, t.id)):
                 recipe = self._recipes.get(each.kind)
                 lane = recipe.lane if recipe else Lane.SHORT
                 light = recipe is not None and recipe.is_light(each)
                 self._queue.add(each.id, lane, each.cloud, each.machine, light=light)
-            self._changed.notify_all()
+            self._call_one()
 
     def may_cancel(self, task: Task) -> bool:
         """Whether it has not gone beyond what could be undone."""
@@ -107,28 +110,28 @@ class TaskRunner:
 
     def cancel(self, task: Task) -> None:
         """See to a cancellation that is in the store: at once where the task has not begun."""
-        with self._changed:
+        with self._lock:
             claimed = task.state is TaskState.WAITING and self._queue.claim(task.id)
             if not claimed:
                 self._queue.hurry(task.id)
-                self._changed.notify_all()
+                self._call_one()
         if claimed:
             self._run(task.id)
 
     def position(self, task_id: int) -> Optional[int]:
         """How far a task is from a place on its cloud instance, 1 is next; None when it needs none."""
-        with self._changed:
+        with self._lock:
             return self._queue.position(task_id)
 
     def wait(self, task_id: int, seconds: float) -> Task:
         """The task, as soon as it has ended or the time is over; raises NotFound."""
-        with self._changed:
-            self._changed.wait_for(lambda: task_id not in self._queue, timeout=max(0.0, seconds))
+        with self._lock:
+            self._ended.wait_for(lambda: task_id not in self._queue, timeout=max(0.0, seconds))
         return self._tasks.get(task_id)
 
     def _work(self, lane: Lane) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 task_id = self._take(lane)
             if task_id is None:
                 return
@@ -139,23 +142,30 @@ class TaskRunner:
             now = self._clock.monotonic()
             task_id = self._queue.take(lane, now)
             if task_id is not None:
+                self._idle[lane].notify()  # who sleeps looks what else there is, and until when to sleep
                 return task_id
             due = self._queue.next_due(lane, now)
-            self._changed.wait(None if due is None else max(0.001, due - now))
+            self._idle[lane].wait(None if due is None else max(0.001, due - now))
         return None
 
     def _run(self, task_id: int) -> None:
-        with self._changed:
+        with self._lock:
             memory = self._memories.setdefault(task_id, Memory())
             light = self._queue.is_light(task_id)
         pause = self._drive(task_id, memory, light)
-        with self._changed:
+        with self._lock:
             if pause is None:
                 self._memories.pop(task_id, None)
                 self._queue.remove(task_id)
+                self._ended.notify_all()
             else:
                 self._queue.park(task_id, self._clock.monotonic() + pause, light=light and pause > 0)
-            self._changed.notify_all()
+            self._call_one()
+
+    def _call_one(self) -> None:
+        """Wake one sleeping worker of each lane; who finds a task wakes the next."""
+        for idle in self._idle.values():
+            idle.notify()
 
     def _drive(self, task_id: int, memory: Memory, light: bool) -> Optional[float]:
         try:

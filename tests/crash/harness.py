@@ -4,7 +4,8 @@
     python tests/crash/harness.py --every 7  every seventh point
 
 "master" is killed once, "twice" a second time at some point while it recovers, and "minion" goes away without
-an answer while the master lives. Each point is a process of its own, forked, that ends itself with os._exit:
+an answer while the master lives. With "power" its machine goes dark: what was not flushed to the disk is gone
+too, all of it. Each point is a process of its own, forked, that ends itself with os._exit:
 nothing is flushed or closed. What is left is the database and the minion's file, and another process goes on
 with them.
 """
@@ -48,14 +49,15 @@ from tests.fakes import FakeFabric, WorkingMinion, machine
 
 DEADLINE_S = 20.0
 KILLED = 9
+FLUSHED = "flushed"
 ASKER = Asker("crash", "request-1", key="key-1", request_hash="h")
 NAME = "jboss1.example.org"
 IMAGE = bytes(range(256)) * 8192  # two pieces
 
 
 class Bomb:
-    """Counts the points and goes off at the N-th: in mode "master" the process ends on the spot, in mode
-    "minion" the minion is gone for a moment, whatever it was at."""
+    """Counts the points and goes off at the N-th: the process ends on the spot, but in mode "minion", where
+    the minion is gone for a moment, whatever it was at."""
 
     def __init__(self, at: int, mode: str) -> None:
         self.at = at
@@ -154,6 +156,8 @@ class World:
         fabric = WatchedFabric(bomb, self.minion)
         clock = SystemClock()
         real = Store(folder / "db")
+        if bomb.mode == "power":
+            _note_what_is_on_the_disk(real, folder)
         tasks = Watched(real.tasks, TASK_WRITES, bomb)
         self.store: Any = Watched(real, STORE_WRITES, bomb, tasks=tasks)
         self.fleet = Fleet(self.store, fabric, clock)
@@ -177,6 +181,26 @@ class World:
             assert ended.ended_at is not None, f"task {ended.id} has not ended: {ended.steps}"
         self.runner.stop(5)
         self.fleet.refresh(["cloud1"])
+
+
+def _note_what_is_on_the_disk(store: Store, folder: Path) -> None:
+    """Keep in a file how much of the log of the database was flushed: a power cut takes the rest."""
+    writer, log = store._writer, folder / "db-wal"
+    writer.connection.raw.execute("PRAGMA wal_autocheckpoint = 0")  # the log only grows
+    end = writer._end
+
+    def note(batch: Any) -> None:
+        end(batch)
+        if batch.durable:
+            (folder / FLUSHED).write_text(str(log.stat().st_size))
+
+    (folder / FLUSHED).write_text(str(log.stat().st_size))
+    writer._end = note  # type: ignore[method-assign]
+
+
+def _cut_power(folder: Path) -> None:
+    os.truncate(folder / "db-wal", int((folder / FLUSHED).read_text()))
+    (folder / "db-shm").unlink(missing_ok=True)
 
 
 def _spec(network: str = "default") -> MachineSpec:
@@ -378,6 +402,8 @@ def _run_point(scenario: Scenario, mode: str, point: int, template: Path, folder
     where = f"{scenario.name}, {mode} killed at point {point}"
     if first not in (0, KILLED):
         return f"{where}, first run:\n{log.read_text()}"
+    if first == KILLED and mode == "power":
+        _cut_power(folder)
     again = [Bomb(1 + point * 7 % 23, "master")] if mode == "twice" else []
     for bomb in [*again, Bomb(0, "master")] if first == KILLED else []:
         status = _status(_in_a_process(partial(_go_on, scenario, folder, bomb), log))
@@ -403,9 +429,9 @@ def run(scenario: Scenario, folder: Path, every: int, result: Path) -> None:
     if _status(_in_a_process(lambda: scenario.prepare(World(template, Bomb(0, "master"))), log)) != 0:
         raise AssertionError(f"{scenario.name} cannot be prepared:\n{log.read_text()}")
     found = []
-    for mode in ("master", "twice", "minion"):
+    for mode in ("master", "twice", "power", "minion"):
         count = points_of(scenario, mode, template, folder / f"{mode} 0")
-        tried = range(1, count + 1, every * (2 if mode == "twice" else 1))
+        tried = range(1, count + 1, every * (2 if mode in ("twice", "power") else 1))
         said = [_run_point(scenario, mode, n, template, folder / f"{mode} {n}") for n in tried]
         found.append((scenario.name, mode, len(tried), [text for text in said if text]))
     result.write_text(json.dumps(found))

@@ -120,24 +120,34 @@ def test_what_cannot_be_asked_again_waits_for_the_disk_and_the_poller_does_not(s
     raw.set_trace_callback(look_at)
     doing = "poll"
     store.reconcile({ONE: full(), TWO: full()}, NOON)
-    doing = "task"
-    task = submit(store, create(1))
-    store.tasks.begin(task.id, NOON)
-    store.tasks.begin_step(task.id, 0, "op", NOON)
-    doing = "progress"
+    doing = "promise"
+    task, other = submit(store, create(1)), submit(store, create(2))
+    store.tasks.begin(task.id, NOON, operation="op")
+    doing = "news"
+    store.tasks.begin(other.id, NOON)
     store.tasks.progress(task.id, 0, 1, "x")
     store.tasks.note(task.id, "x", NOON)
-    doing = "task"
     store.tasks.end_step(task.id, 0, StepState.DONE, "", {}, NOON)
+    doing = "promise"
+    store.tasks.begin_step(other.id, 0, "op", NOON)
+    store.tasks.end_step(other.id, 0, StepState.DONE, "", {}, NOON, then="op")
     store.tasks.ask_cancel(task.id)
+    store.tasks.end(other.id, TaskState.FAILED, "no", {}, NOON)
+    doing = "news"
     store.tasks.end(task.id, TaskState.DONE, None, {}, NOON)
+    doing = "promise"
     store.change_cloud(ONE, notes="n")
     doing = "poll"
     store.mark_unreachable({ONE: "refused"}, NOON)
     raw.set_trace_callback(None)
-    assert modes == [("poll", 1), *[("task", 2)] * 3, *[("progress", 1)] * 2, *[("task", 2)] * 4, ("poll", 1)]
+    assert [did for did, _ in modes] == [
+        "poll", *["promise"] * 3, *["news"] * 4, *["promise"] * 4, "news", "promise", "poll",
+    ]  # fmt: skip
+    assert {did: {how for what, how in modes if what == did} for did, _ in modes} == {
+        "poll": {1}, "news": {1}, "promise": {2},
+    }  # fmt: skip
     for number in range(2, 5):
-        store.tasks.submit(lambda room: _mode_is(raw, 2) and create(number))  # noqa: B023
+        store.tasks.submit(lambda room: _mode_is(raw, 2) and create(10 + number))  # noqa: B023
         store.mark_unreachable({TWO: f"refused {number}"}, NOON)
         assert _mode_is(raw, 1)
 

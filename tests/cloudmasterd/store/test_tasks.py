@@ -12,7 +12,7 @@ import pytest
 
 from cloudmasterd.errors import Conflict, NoRoom, NotFound
 from cloudmasterd.model import ENDED_STATES, NewTask, Step, StepState, Task, TaskState
-from cloudmasterd.store import Store, tasks
+from cloudmasterd.store import Store, task_end, tasks
 from cloudmasterd.store.room import Room
 from tests.cloudmasterd.store.answers import (
     NOON,
@@ -60,8 +60,8 @@ def test_a_task_waits_with_everything_it_was_submitted_with(store: Store, clock:
 
 def test_a_task_goes_its_way(store: Store):
     task = submit(store, new_task(1))
-    begun = store.tasks.begin(task.id, after(1))
-    assert begun == replace(
+    store.tasks.begin(task.id, after(1))
+    assert store.tasks.get(task.id) == replace(
         task, state=TaskState.RUNNING, started_at=after(1), position=None, revision=store.change_count
     )
     store.tasks.begin_step(task.id, 0, "op-1", after(2))
@@ -114,6 +114,33 @@ def test_a_step_that_is_begun_again_keeps_the_time_of_its_first_beginning(store:
     store.tasks.begin_step(task.id, 1, "op-1", after(1))
     store.tasks.begin_step(task.id, 1, "op-1", after(9))
     assert store.tasks.get(task.id).steps[1].started_at == after(1)
+
+
+def test_a_step_ends_and_the_next_begins_in_one_write(store: Store):
+    task = submit(store, new_task(1))
+    store.tasks.begin(task.id, after(1), operation="op-1")
+    first, second = store.tasks.get(task.id).steps
+    assert (first.state, first.operation, first.started_at) == (StepState.RUNNING, "op-1", after(1))
+    before = store.write_count
+    store.tasks.end_step(task.id, 0, StepState.DONE, "", {"disk": 1}, after(2), then="op-2")
+    assert store.write_count == before + 1
+    first, second = store.tasks.get(task.id).steps
+    assert (first.state, first.ended_at, second.state) == (StepState.DONE, after(2), StepState.RUNNING)
+    assert (second.operation, second.started_at) == ("op-2", after(2))
+    assert store.tasks.get(task.id, log=False) == replace(store.tasks.get(task.id), log=())
+
+
+def test_no_step_begins_by_itself_when_somebody_wants_the_task_to_end(store: Store):
+    task = submit(store, new_task(1))
+    store.tasks.begin(task.id, NOON, operation="op-1")
+    store.tasks.ask_cancel(task.id)
+    store.tasks.end_step(task.id, 0, StepState.DONE, "", {}, NOON, then="op-2")
+    first, second = store.tasks.get(task.id).steps
+    assert (first.state, second) == (StepState.DONE, Step("act", "Do it"))
+    waiting = submit(store, new_task(2))
+    store.tasks.ask_cancel(waiting.id)
+    store.tasks.begin(waiting.id, NOON, operation="op-3")
+    assert [step.state for step in store.tasks.get(waiting.id).steps] == [StepState.WAITING] * 2
 
 
 def test_a_step_is_undone(store: Store):
@@ -189,6 +216,7 @@ def test_what_is_not_there_is_told_so(store: Store):
     for missing in (99, -1, 0, 1 << 63, 1 << 70):
         for ask in (
             store.tasks.get,
+            lambda number: store.tasks.get(number, log=False),
             store.tasks.ask_cancel,
             lambda number: store.tasks.begin(number, NOON),
             lambda number: store.tasks.note(number, "x", NOON),
@@ -262,7 +290,9 @@ def test_a_decision_sees_who_is_busy_and_which_names_are_taken(store: Store):
     seen: list[object] = []
 
     def decide(room: Room) -> NewTask:
-        seen.extend((room.busy(uuid_of(1)), room.busy(uuid_of(3)), dict(room.reserved_names)))
+        seen.extend((room.busy(uuid_of(1)), room.busy(uuid_of(3))))
+        names = ("m3", "m2", "new", "m4", "m9", "7")
+        seen.append([room.task_naming(f"{name}.example.org") for name in names])
         seen.append([room.has_name(f"m{number}.example.org") for number in (2, 3)])
         seen.append(room.get_machine(uuid_of(1)).name)
         with pytest.raises(NotFound):
@@ -272,7 +302,7 @@ def test_a_decision_sees_who_is_busy_and_which_names_are_taken(store: Store):
     store.tasks.submit(decide)
     assert seen == [
         None, 1,
-        {"m3.example.org": 1, "m2.example.org": 2, "new.example.org": 2, "m4.example.org": 3},
+        [1, 2, 2, 3, None, None],
         [store.get_machine("m2.example.org"), None],
         "m1.example.org",
     ]  # fmt: skip
@@ -424,7 +454,7 @@ def test_old_tasks_are_forgotten_as_others_end(path: Path, store: Store, clock: 
 def test_of_too_many_tasks_the_earliest_are_forgotten_but_no_young_key(
     path: Path, store: Store, clock: FakeClock, monkeypatch
 ):
-    monkeypatch.setattr(tasks, "KEPT_TASKS", 5)
+    monkeypatch.setattr(task_end, "KEPT_TASKS", 5)
     store.close()
     store = Store(path, clock=clock, keep_tasks_days=7)
     for number in range(9):
