@@ -216,7 +216,8 @@ def checkout(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_ending_make_ends_everything(checkout: Path, signum: signal.Signals) -> None:
     port = free_port()
-    running = Demo(checkout, port, ["make", "run"])
+    # The set-up is not to be repeated: it would put the commands of the real .venv below this checkout.
+    running = Demo(checkout, port, ["make", "-o", ".venv/stamp-project", "run"])
     try:
         running.wait_for(f"cloudmasterd is ready: http://127.0.0.1:{port}/")
         if signum == signal.SIGINT:
