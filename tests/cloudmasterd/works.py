@@ -7,14 +7,16 @@ from typing import Any, Optional
 
 from cloudmasterd.clock import Clock, SystemClock
 from cloudmasterd.fleet import Fleet
+from cloudmasterd.installs import InstallRules
 from cloudmasterd.machines import Asker, Machines, Rules
 from cloudmasterd.model import MachineInstance, StepState, Task
 from cloudmasterd.operations import Operations, ResourceCache
+from cloudmasterd.profiles import Profiles
 from cloudmasterd.recipes import Tools, build_recipes
 from cloudmasterd.spec import DiskSpec, MachineSpec
 from cloudmasterd.store import Store
 from cloudmasterd.tasks import TaskRunner
-from tests.fakes import FakeFabric, WorkingMinion
+from tests.fakes import FakeCobbler, FakeFabric, WorkingMinion
 
 ASKER = Asker("ada", "request-1")
 WAIT_S = 10.0
@@ -37,20 +39,28 @@ class Works:
         clock: Optional[Clock] = None,
         running: bool = True,
         shutdown_timeout_s: float = 30.0,
+        minion: type[WorkingMinion] = WorkingMinion,
+        cobbler: Optional[FakeCobbler] = None,
+        installing: InstallRules = InstallRules(),  # noqa: B008  frozen
         **runner: Any,
     ) -> None:
         self.clock = clock or SystemClock()
-        self.minions = {f"cloud{n}": WorkingMinion(memory_mb) for n in range(1, clouds + 1)}
+        self.minions = {f"cloud{n}": minion(memory_mb) for n in range(1, clouds + 1)}
         self.fabric = FakeFabric(**self.minions)
         self.store = Store(folder / "db")
         self.fleet = Fleet(self.store, self.fabric, self.clock)
         operations = Operations(self.fabric)
         self.resources = ResourceCache(operations, self.clock)
-        tools = Tools(self.store, self.fleet, operations, self.resources, shutdown_timeout_s)
+        tools = Tools(
+            self.store, self.fleet, operations, self.resources, shutdown_timeout_s, installing=installing
+        )
         self.recipes = build_recipes(tools)
         self._runner_settings = {"backoff_s": (0.01,), **runner}
         self.runner = self.new_runner()
-        self.machines = Machines(self.store, self.runner, self.resources, self.clock, Rules())
+        profiles = None if cobbler is None else Profiles(self.store, cobbler, self.clock)
+        self.machines = Machines(
+            self.store, self.runner, self.resources, self.clock, Rules(), profiles=profiles
+        )
         self.fleet.discover()
         self.fleet.refresh(list(self.minions))
         if running:
