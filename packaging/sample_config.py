@@ -18,6 +18,7 @@ from typing import Any
 from certmaster import config as certmaster_config
 from cloudmasterd.config import SETTINGS
 from func import config as func_config
+from func.minion.modules.genome import Genome
 from func.minion.modules.image import Image
 from func.minion.modules.machine import Machine
 from func.minion.modules.virt import Virt
@@ -66,6 +67,9 @@ SAMPLES: Mapping[str, Sample] = {
     "/etc/func/overlord.conf": Sample(
         "the settings of whatever calls minions from this machine: func, cloudmasterd",
         _func_style(func_config.OVERLORD_SETTINGS),
+    ),
+    "/etc/func/modules/Genome.conf": Sample(
+        "the settings of funcd's module genome", _func_style(Genome.settings)
     ),
     "/etc/func/modules/Image.conf": Sample(
         "the settings of funcd's module image", _func_style(Image.settings)

@@ -143,6 +143,8 @@ def build_srpms(plan: Plan, key: Key) -> list[Path]:
     made = _emptied(plan.work / "SPECS")
     for template in list(prepare_sources(plan, key)):
         spec = Path(shutil.copyfile(template, made / template.name))
+        for path in (spec, *plan.sources.iterdir()):  # a source package keeps their times, too
+            os.utime(path, (specs.epoch_of(spec),) * 2)
         print(f"srpms: {spec.stem}", flush=True)
         rpmbuild(plan, "--define", f"_srcrpmdir {folder}", "-bs", str(spec))
     return sorted(folder.glob("*.src.rpm"))

@@ -13,7 +13,8 @@ from pathlib import Path
 # Our own: spec and what of the checkout its tarball holds, the licence besides.
 OWN = {
     "cloudmasterd": ".",
-    # genome-replace-self and genome-kickstarts follow
+    "genome-replace-self": "genome-replace-self",
+    "genome-kickstarts": "kickstarts",
     "cloudmasterd-release": "",
 }
 # Python packages that a repository of Fedora or EPEL lacks; sdists.txt has their sources.
@@ -68,11 +69,11 @@ def version_of(spec: Path) -> str:
 
 
 def epoch_of(spec: Path) -> int:
-    """The time of a spec's newest changelog entry, noon of its day in UTC, as rpm takes it."""
+    """The time of a spec's newest changelog entry, its day's beginning in UTC, as rpm takes it."""
     found = re.search(r"^%changelog\n\* (\w{3} \w{3} \d\d \d{4}) ", spec.read_text("utf-8"), re.MULTILINE)
     if found is None:
         raise ValueError(f"{spec}: has no %changelog that begins with `* Sat Nov 21 2026 NAME`")
-    return calendar.timegm(time.strptime(found.group(1) + " 12", "%a %b %d %Y %H"))
+    return calendar.timegm(time.strptime(found.group(1), "%a %b %d %Y"))
 
 
 def wheel_spec(template: str, pin: Pin, wheel: Path) -> str:
