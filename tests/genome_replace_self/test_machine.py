@@ -57,7 +57,7 @@ def test_at_the_deadline_a_program_and_its_children_are_killed(tmp_path: Path) -
 
 def test_a_program_does_not_outlive_us(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    shell = f"echo $$ > {pid}; sleep 600"
+    shell = f"echo $$ > {pid}; exec sleep 600"
     script = f"from genome_replace_self import programs; programs.run(['sh', '-c', '{shell}'], 600)"
     path = Path(programs.__file__).parents[1]
     us = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(path)})
