@@ -172,8 +172,11 @@ def _make_token(tools: Tools, ctx: StepContext) -> Done:
 def _delete_token(tools: Tools, ctx: StepContext) -> str:
     if not _is_as_before(tools, ctx):
         return "left as it is, in case the cloud instance still comes to use it; it ends by itself"
+    made = _secret(tools, ctx).get("enrolment")
+    if made is None:
+        return "none was kept"
     try:
-        _enrolment(tools).delete_token(str(ctx.step.result["token"]))
+        _enrolment(tools).delete_token(str(made["id"]))
     except NotFound:
         return "it is gone already"
     return "taken back"

@@ -23,6 +23,7 @@ from cloudmasterd.model import CloudState, MachineState, NewTask, Step, StepStat
 from cloudmasterd.rebuild_spec import RebuildSpec, parse_rebuild
 from cloudmasterd.rebuilds import Rebuilds
 from cloudmasterd.recipes import rebuild
+from cloudmasterd.tasks import StepContext
 from tests.cloudmasterd.rebuilding import ASKER, CLOUD, PROFILE, KilledError, Rebuilding
 from tests.fakes import machine
 
@@ -323,7 +324,7 @@ def test_a_certmaster_that_is_down_for_a_while_costs_nothing(works: Rebuilding) 
 # Before the reboot
 
 
-@pytest.mark.parametrize("step", ["maintenance", "check", "token", "prepare", "reboot"])
+@pytest.mark.parametrize("step", ["maintenance", "check", "token", "prepare"])
 def test_until_the_reboot_it_is_cancelled_and_all_is_as_before(works: Rebuilding, step: str) -> None:
     task = works.submit(*BOTH)
     works.until(lambda: works.at() == step and works.task().state is TaskState.RUNNING)
@@ -585,6 +586,26 @@ def test_a_kill_at_any_call_costs_nothing(tmp_path: Path, number: int, after: bo
     assert works.store.get_cloud(CLOUD).state is CloudState.UP
     assert works.store.list_machines() == []
     works.close()
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_task_cancelled_after_a_kill_in_the_making_of_its_token_keeps_none(
+    works: Rebuilding, made: bool
+) -> None:
+    task = works.submit(*BOTH)
+    works.until_at("token")
+    # killed when the step had begun: before the token was made, or before it was written that it was
+    works.store.tasks.begin_step(task.id, 2, "operation-t", works.clock.now())
+    if made:
+        step = works.recipes["cloud.rebuild"].steps["token"]
+        step.do(StepContext(works.task(), works.step("token"), "operation-t", works.clock.now()))
+    works.new_process()
+    works.store.tasks.ask_cancel(task.id)
+    ended = works.until_over()
+    assert (ended.state, ended.error) == (TaskState.CANCELLED, None)
+    assert len(works.certmaster.made) == 1
+    assert works.certmaster.deleted == {works.certmaster.made[0].id}
+    assert maintenance(works) == ""
 
 
 def test_the_steps_are_said_in_words() -> None:
