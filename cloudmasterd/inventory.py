@@ -82,6 +82,7 @@ def _machine(raw: Any, number: int) -> ObservedMachine:
     try:
         name, state, autostart = raw["name"], raw["state"], raw["autostart"]
         memory, most, vcpus = raw["memory_mb"], raw["max_memory_mb"], raw["vcpus"]
+        managed = raw.get("managed", False)  # a func of before does not tell
         identity = _uuid(raw["uuid"], "machines")
     except KeyError as exc:
         _bad(f"machines[{number}]", f"has no {exc.args[0]}")
@@ -95,19 +96,21 @@ def _machine(raw: Any, number: int) -> ObservedMachine:
         or type(state) is not str
         or state not in _STATES
         or type(autostart) is not bool
+        or type(managed) is not bool
         or not (type(memory) is type(most) is type(vcpus) is int)
         or not (0 <= memory <= MAX_NUMBER and 0 <= most <= MAX_NUMBER and 0 <= vcpus <= MAX_NUMBER)
     ):
         _explain(raw, f"machines[{number}]")
-    return ObservedMachine(identity, name, _STATES[state], memory, most, vcpus, autostart)
+    return ObservedMachine(identity, name, _STATES[state], memory, most, vcpus, autostart, managed)
 
 
 def _explain(raw: Mapping[str, Any], where: str) -> NoReturn:
     _text(raw["name"], f"{where}.name")
     for key in ("memory_mb", "max_memory_mb", "vcpus"):
         _number(raw[key], f"{where}.{key}")
-    if not isinstance(raw["autostart"], bool):
-        _bad(f"{where}.autostart", f"is {_shown(raw['autostart'])}, not true or false")
+    for key in ("autostart", "managed"):
+        if not isinstance(raw.get(key, False), bool):
+            _bad(f"{where}.{key}", f"is {_shown(raw[key])}, not true or false")
     _bad(f"{where}.state", f"is {_shown(raw['state'])}, not one of {', '.join(_STATES)}")
 
 

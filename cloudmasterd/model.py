@@ -131,6 +131,7 @@ class ObservedMachine:
     max_memory_mb: int
     vcpus: int
     autostart: bool
+    managed: bool = False  # it bears the mark of a cloud master; a func that does not tell is no denial
 
 
 @dataclass(frozen=True)

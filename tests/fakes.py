@@ -330,6 +330,7 @@ class WorkingMinion(FakeMinion):
             self.machines[identity] = ObservedMachine(
                 uuid=identity, name=name, state=MachineState.OFF, memory_mb=wanted["memory_mb"],
                 max_memory_mb=wanted["max_memory_mb"], vcpus=wanted["vcpus"], autostart=wanted["autostart"],
+                managed=True,
             )  # fmt: skip
             self.details[identity] = {
                 "disks": wanted["disks"], "networks": wanted["networks"], "managed": True,
@@ -394,9 +395,9 @@ class WorkingMinion(FakeMinion):
         return {"changed": before.name != name}
 
     def _do_adopt(self, identity: str) -> dict[str, Any]:
-        self._find(identity)
         before = self.details[identity]["managed"]
         self.details[identity]["managed"] = True
+        self.machines[identity] = replace(self._find(identity), managed=True)
         return {"changed": not before}
 
     def _resources(self) -> dict[str, Any]:

@@ -43,6 +43,9 @@ _TASKS_ON = """
 _LAST_ON = """
     SELECT machine, cloud FROM event WHERE kind = 'machine.vanished' AND id IN (
         SELECT max(id) FROM event WHERE machine IN (SELECT value FROM json_each(?)) GROUP BY machine)"""
+_MARKED = """
+    UPDATE machine SET managed = 1, revision = ?
+    WHERE managed = 0 AND uuid IN (SELECT value FROM json_each(?))"""
 _INSERT_SIGHTING = """
     INSERT INTO sighting
         (id, cloud, uuid, name, state, memory_mb, max_memory_mb, vcpus, autostart, appeared, shown)
@@ -98,6 +101,7 @@ def reconcile(unit: Unit, inventories: Mapping[str, Inventory], at: datetime) ->
         plan = _resolve(raw, differences, recontested)
         _carry_out(raw, plan, at, change)
         _tell_drift(unit, plan, present, rows, at)
+    _take_up_marks(unit, inventories.values())
 
 
 def mark_unreachable(unit: Unit, errors: Mapping[str, str], at: datetime) -> None:
@@ -213,6 +217,17 @@ def _carry_out(raw: sqlite3.Connection, plan: Plan, at: datetime, change: int) -
     if plan.vanished:
         _let_go(raw, plan.vanished, at)
     sum_up(raw, plan.clouds, change)
+
+
+def _take_up_marks(unit: Unit, inventories: Iterable[Inventory]) -> None:
+    """Have machine instances that bear our mark as ours, so that a database that was lost costs no owner.
+
+    None is disowned for want of a mark: a func of before tells of none.
+    """
+    marked = [machine.uuid for said in inventories for machine in said.machines if machine.managed]
+    if marked:
+        done = unit.raw.execute(_MARKED, (unit.change, json.dumps(marked)))
+        unit.changed |= done.rowcount > 0
 
 
 def _let_go(raw: sqlite3.Connection, uuids: Sequence[str], at: datetime) -> None:

@@ -57,7 +57,7 @@ class InstallingMinion(WorkingMinion):
                 ObservedMachine(
                     uuid=given["uuid"], name=given["name"], state=MachineState.RUNNING,
                     memory_mb=given["memory_mb"], max_memory_mb=given["memory_mb"], vcpus=given["vcpus"],
-                    autostart=given["autostart"],
+                    autostart=given["autostart"], managed=True,
                 )
             )  # fmt: skip
             self.details[given["uuid"]] = {

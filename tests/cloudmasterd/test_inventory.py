@@ -57,6 +57,15 @@ def test_a_live_figure_may_be_absent() -> None:
     assert found.cloud is not None and found.cloud.live_free_memory_mb is None
 
 
+@pytest.mark.parametrize(
+    ("said", "managed"), [({}, False), ({"managed": False}, False), ({"managed": True}, True)]
+)
+def test_a_machine_bears_our_mark_when_its_cloud_instance_says_so(
+    said: dict[str, bool], managed: bool
+) -> None:
+    assert parse_inventory(with_machine(**said)).machines[0].managed is managed
+
+
 def test_keys_of_a_later_release_are_ignored() -> None:
     answer = text(machines=[{**MACHINE, "colour": "red"}], cloud={**CLOUD, "x": 1}, more=[])
     assert parse_inventory(answer) == parse_inventory(text())
@@ -104,6 +113,7 @@ BROKEN = [
     (with_machine(max_memory_mb=None), "machines[0].max_memory_mb is nothing"),
     (with_machine(vcpus=True), "machines[0].vcpus is True"),
     (with_machine(autostart=1), "machines[0].autostart is 1, not true or false"),
+    (with_machine(managed=None), "machines[0].managed is nothing, not true or false"),
 ]
 
 

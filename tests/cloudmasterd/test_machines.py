@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
@@ -19,8 +20,10 @@ from cloudmasterd.errors import (
     NotFound,
     StaleVersion,
 )
+from cloudmasterd.fleet import Fleet
 from cloudmasterd.model import MachineInstance, MachineState, StepState, Task, TaskState
 from cloudmasterd.spec import Change, DiskSpec, Source
+from cloudmasterd.store import Store
 from tests.cloudmasterd.works import ASKER, Works, spec
 from tests.fakes import machine, wait_for
 
@@ -338,6 +341,16 @@ def test_a_foreign_machine_is_adopted_once(works: Works) -> None:
     assert works.store.get_machine("m1").managed
     with pytest.raises(Conflict, match="managed by this cloud master already"):
         works.machines.adopt("m1", ASKER)
+
+
+def test_after_a_lost_database_our_machines_are_ours_again(works: Works, tmp_path: Path) -> None:
+    works.made(JBOSS)
+    works.minion.put(machine("m1"))
+    with closing(Store(tmp_path / "new")) as empty:
+        fleet = Fleet(empty, works.fabric, works.clock)
+        fleet.discover()
+        fleet.refresh(["cloud1"])
+        assert {each.name: each.managed for each in empty.list_machines()} == {JBOSS: True, "m1": False}
 
 
 def test_a_task_too_far_to_turn_back_is_not_cancelled(works: Works) -> None:

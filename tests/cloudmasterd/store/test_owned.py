@@ -126,6 +126,21 @@ def test_what_is_said_of_a_machine_is_shown_and_goes_with_it(store: Store):
     assert store.change_machine(uuid_of(1), managed=False, tags={}).managed is False
 
 
+def test_a_machine_that_bears_our_mark_is_ours_and_stays_so_without_it(store: Store):
+    assert not store.get_machine(uuid_of(1)).managed
+    store.reconcile({ONE: delta(replace(machine(1), managed=True))}, NOON)
+    ours = store.get_machine(uuid_of(1))
+    assert (ours.managed, ours.revision) == (True, store.change_count)
+    count = store.change_count
+    for again in (replace(machine(1), managed=True), machine(1)):
+        store.reconcile({ONE: delta(again)}, NOON)
+        assert (store.get_machine(uuid_of(1)), store.change_count) == (ours, count)
+    store.reconcile({ONE: delta(machine(2))}, NOON)
+    store.change_machine(uuid_of(2), managed=True)
+    store.reconcile({ONE: full(machine(1), machine(2))}, NOON)
+    assert [each.managed for each in store.list_machines()] == [True, True]
+
+
 def test_a_machine_on_its_way_is_written_about_before_anybody_reports_it(store: Store, path: Path):
     task = submit(store, create(2, 2048))
     written = store.change_machine(uuid_of(2), managed=True, tags={"team": "web"})
