@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cloudmasterd.cobbler import Address
 from cloudmasterd.config import SETTINGS, Config, documentation, load_config, shown_settings
 from cloudmasterd.errors import ConfigError
 from cloudmasterd.flavors import Flavor
@@ -173,3 +174,14 @@ def test_the_shown_settings_are_a_file_that_gives_them_again(write, tmp_path: Pa
 def test_the_documentation_is_up_to_date() -> None:
     committed = (REPOSITORY / "docs/configuration.md").read_text(encoding="utf-8")
     assert committed == documentation(), "run: cloudmasterd --list-settings > docs/configuration.md"
+
+
+def test_a_cobbler_server_is_named_by_host_or_address(write) -> None:
+    assert load_config(write("[main]\ncobbler_server = cobbler.example.org\n")).cobbler_server == Address(
+        "cobbler.example.org", 80
+    )
+    assert load_config(write("[main]\ncobbler_server = https://cobbler\n")).cobbler_server == Address(
+        "cobbler", 443, True
+    )
+    assert load_config(write("[main]\ncobbler_server =\n")).cobbler_server is None
+    assert "a host name such as cobbler.example.org" in complaint(write("[main]\ncobbler_server = a b\n"))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cloudmasterd.errors import CloudUnreachable, StoreError
 from cloudmasterd.fleet import Fleet
 from cloudmasterd.model import CloudState
-from cloudmasterd.poller import HEALTHY_WORKERS, Poller, Schedule
+from cloudmasterd.poller import HEALTHY_WORKERS, Chore, Poller, Schedule
 from cloudmasterd.store import Store
 from tests.fakes import FakeClock, FakeFabric, FakeMinion, wait_for
 
@@ -285,3 +285,42 @@ def test_it_can_be_started_again(engine: Engine) -> None:
     engine.poller.stop()
     engine.start()
     engine.wait_until_ready()
+
+
+def test_a_chore_is_begun_at_once_and_again_each_time_it_is_due(engine: Engine) -> None:
+    done: list[float] = []
+    chore = Chore("looking for profiles", lambda: done.append(engine.clock.monotonic()), 60)
+    poller = Poller(
+        Bus(), engine.fleet, engine.clock, interval_s=15, breaker_max_s=300, tick_s=0.01, chores=[chore]
+    )
+    poller.start()
+    try:
+        wait_for(lambda: done == [0.0], "the first time")
+        engine.clock.advance(59)
+        wait_for(lambda: engine.asked("cloud1") > 0, "a look at the clouds")
+        assert done == [0.0]
+        engine.clock.advance(1)
+        wait_for(lambda: done == [0.0, 60.0], "the second time")
+    finally:
+        poller.stop()
+
+
+def test_a_chore_that_fails_is_told_and_done_again(engine: Engine) -> None:
+    errors = [StoreError("the disk is full")]
+
+    def work() -> None:
+        if errors:
+            raise errors[0]
+
+    poller = Poller(
+        Bus(), engine.fleet, engine.clock, interval_s=15, breaker_max_s=300, tick_s=0.01,
+        chores=[Chore("looking for profiles", work, 60)],
+    )  # fmt: skip
+    poller.start()
+    try:
+        told = "looking for profiles failed: the disk is full"
+        wait_for(lambda: told in poller.problems(), "the report")
+        errors.clear()
+        wait_for(lambda: engine.clock.advance(60) or told not in poller.problems(), "the end of the report")
+    finally:
+        poller.stop()

@@ -49,9 +49,9 @@ class Form:
         wrong: dict[str, str] = {}
         rest: list[str] = []
         for name, text in error.fields if isinstance(error, Invalid) else ():
-            base = re.split(r"[.\[]", name)[0]
-            plain = re.sub(r"\[\d+\]", "", name)
-            here = names.get(name, names.get(plain, names.get(base, base)))
+            parts = re.sub(r"\[\d+\]", "", name).split(".")
+            places = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+            here = next((names[place] for place in places if place in names), parts[0])
             if here in labels:
                 wrong.setdefault(here, sentence(text))
             else:

@@ -22,6 +22,8 @@ PAGES = [
     "/clouds/cloud2.example.org",
     "/clouds/cloud3.example.org",
     "/clouds/cloud1.example.org/change",
+    "/profiles",
+    "/profiles?arch=i386",
     "/machines/new",
     "/machines/new?cloud=cloud1.example.org&flavor=large",
     "/machines/jboss1.example.org/change",
