@@ -21,10 +21,14 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----", 
 
 @dataclass(frozen=True)
 class Peer:
-    """Who calls: the address and the certificate (DER) of the connection the call came in on."""
+    """Who calls: the address and the certificate (DER) of the connection the call came in on.
+
+    `request_id` is what the caller names this one call by in its own log, empty where it does not say.
+    """
 
     address: str
     certificate: bytes
+    request_id: str = ""
 
     @property
     def key(self) -> str:

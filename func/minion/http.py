@@ -16,6 +16,7 @@ CLOSE_ABOVE = 8000
 
 _CHUNK = 65536
 _REQUEST_LINE = re.compile(rb"([!-~]{1,32}) ([!-~]{1,2048}) HTTP/1\.([01])")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")
 
 
@@ -38,6 +39,7 @@ class Request:
     body: bytes
     keep: bool  # whether the peer wants to use the connection again
     gzip: bool  # whether it accepts a compressed reply
+    request_id: str = ""  # what the caller names this call by in its own log
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class Inbound:
         del self._buffer[:length]
         wish = head.fields.get("connection", "").lower()
         keep = "close" not in wish if head.minor == 1 else "keep-alive" in wish
-        return Request(body, keep, _accepts_gzip(head.fields.get("accept-encoding", "")))
+        fields = head.fields
+        return Request(body, keep, _accepts_gzip(fields.get("accept-encoding", "")), _request_id(fields))
 
     def drain(self, limit_s: float) -> None:
         """Throw away what the peer still sends, so that it gets to read the reply; raises OSError."""
@@ -159,6 +162,12 @@ def _parse_head(raw: bytes) -> _Head:
             raise Refused(400, "two different Content-Lengths")
         fields[name] = f"{fields[name]}, {value}" if name in fields and name != "content-length" else value
     return _Head(match.group(1).decode("ascii"), match.group(2).decode("ascii"), int(match.group(3)), fields)
+
+
+def _request_id(fields: dict[str, str]) -> str:
+    """X-Request-Id where it is one; no reason to refuse a call otherwise, as it is for logs alone."""
+    found = fields.get("x-request-id", "")
+    return found if _REQUEST_ID.fullmatch(found) else ""
 
 
 def _accepts_gzip(field: str) -> bool:

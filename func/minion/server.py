@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 from func import tls, wire
@@ -150,7 +150,8 @@ class MinionServer:
                 connection.end_writing()
                 inbound.drain(LINGER_S)
                 return
-            head, body, keep = http.reply(request, self._answer(peer, request.body), limits.idle_s)
+            caller = replace(peer, request_id=request.request_id)
+            head, body, keep = http.reply(request, self._answer(caller, request.body), limits.idle_s)
             self._send(connection.sock, head, body)
 
     def _answer(self, peer: Peer, body: bytes) -> bytes:
