@@ -110,7 +110,9 @@ class Host:
         if self._minion is None:
             self._minion = self._bench.popen(
                 [REPOSITORY / ".venv/bin/python", MODULES, self.root],
-                unprivileged=True, env=self._env, text=True, start_new_session=True,
+                # Where the bench's root is an ordinary user, each that drops its rights has a user namespace
+                # of its own, and one minion could not see what the one before it had left.
+                unprivileged=not self._bench.rootless, env=self._env, text=True, start_new_session=True,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
             )  # fmt: skip
         assert self._minion.stdin is not None and self._minion.stdout is not None
