@@ -155,7 +155,7 @@ class TaskStore:
             _touch(unit, task_id, _RUNNING)
             _change_step(
                 unit,
-                "UPDATE step SET state = ?, operation = ?, progress = NULL, ended_at = NULL,"
+                "UPDATE step SET state = ?, operation = ?, detail = '', progress = NULL, ended_at = NULL,"
                 " started_at = coalesce(started_at, ?) WHERE task = ? AND number = ?",
                 (state.value, operation, time_to_text(at)),
                 task_id,

@@ -15,6 +15,7 @@ from cloudmasterd.errors import CloudError, CloudUnreachable, StoreError
 from cloudmasterd.model import ENDED_STATES, Step, StepState, Task, TaskState
 from cloudmasterd.operations import outcome_is_known, was_sent
 from cloudmasterd.store import Store
+from cloudmasterd.tasks.outcome import failure, has_failed
 from cloudmasterd.tasks.recipe import Later, Recipe, StepContext, StepKind
 
 log = logging.getLogger(__name__)
@@ -199,12 +200,8 @@ class Driver:
         for index, step in enumerate(task.steps):
             if step.state is StepState.WAITING:
                 self._tasks.end_step(task.id, index, StepState.SKIPPED, "", {}, self._clock.now())
-        error = next((str(s.result["error"]) for s in task.steps if "error" in s.result), None)
-        left = "; ".join(str(s.result["left"]) for s in task.steps if "left" in s.result)
-        if left:
-            error = f"{error or 'cancelled'}. This could not be undone: {left}"
-        failed = any("error" in step.result for step in task.steps)
-        return self._end(task, TaskState.FAILED if failed else TaskState.CANCELLED, error)
+        end = TaskState.FAILED if has_failed(task) else TaskState.CANCELLED
+        return self._end(task, end, failure(task))
 
     def _undo(
         self, task: Task, index: int, kind: StepKind, undo: Callable[[StepContext], str], memory: Memory

@@ -18,6 +18,7 @@ from cloudmasterd.model import (
     Task,
 )
 from cloudmasterd.placement import Capacity, Placement
+from cloudmasterd.tasks.outcome import error_of
 
 CLOUD_FIELDS = (
     "name", "state", "arch", "cpus", "memory_mb", "reserved_memory_mb", "free_memory_mb",
@@ -133,7 +134,7 @@ def task_json(task: Task) -> dict[str, Any]:
         "machine": task.machine,
         "machine_name": task.machine_name,
         "position": task.position,
-        "error": task.error,
+        "error": error_of(task),
         "result": dict(task.result),
         "cancel_asked": task.cancel_asked,
         "asked_by": task.asked_by,

@@ -48,7 +48,7 @@ _TASK: Schema = {
         "machine": nullable("string", "The UUID of the machine instance it works on."),
         "machine_name": nullable("string", "Its name."),
         "position": nullable("integer", "While it waits: its place in line, 1 is next."),
-        "error": nullable("string", "Why it failed, and what could not be undone."),
+        "error": nullable("string", "Why it failed, and what could not be undone or is still being undone."),
         "result": {"type": "object", "description": "What came of it, by kind."},
         "cancel_asked": _flag("Whether it was asked to end early."),
         "asked_by": text("Who asked for it."),

@@ -14,6 +14,7 @@ from cloudmasterd.errors import CloudUnreachable, Conflict, StoreError
 from cloudmasterd.model import NewTask, Step, StepState, Task, TaskState
 from cloudmasterd.store import Store
 from cloudmasterd.tasks import Done, Lane, Later, Recipe, StepContext, StepKind, TaskRunner
+from cloudmasterd.tasks.outcome import error_of
 from cloudmasterd.tasks.queue import Queue
 from tests.fakes import wait_for
 
@@ -187,6 +188,28 @@ def test_undoing_waits_longer_than_patience(bench: Bench) -> None:
     bench.start(patience_s=0.02)
     task = bench.ran("k", "one", "two")
     assert (task.error, task.steps[0].state) == ("no", StepState.UNDONE)
+
+
+def test_while_it_waits_to_undo_a_task_says_why_it_failed_and_what_it_waits_for(bench: Bench) -> None:
+    made = bench.step("one", Done({}, "/pool/disk"), undo=SILENT)
+    bench.kind("k", one=made, two=bench.step("two", Conflict("the name is taken")))
+    bench.start()
+    task = bench.submit("k", "one", "two")
+    wait_for(lambda: "waits" in (error_of(bench.store.tasks.get(task.id)) or ""))
+    now = bench.store.tasks.get(task.id)
+    assert (now.state, now.error) == (TaskState.RUNNING, None)
+    assert str(error_of(now)).startswith(
+        "the name is taken. What it made is being undone (One): waits for cloud1 since "
+    )
+    assert "cloud1 did not answer" in str(error_of(now))
+
+
+def test_a_task_that_gets_on_has_no_error(bench: Bench) -> None:
+    bench.kind("k", one=bench.step("one"), two=bench.step("two", Later(60, "waits for the guest")))
+    bench.start()
+    task = bench.submit("k", "one", "two")
+    wait_for(lambda: bench.store.tasks.get(task.id).steps[1].detail == "waits for the guest")
+    assert error_of(bench.store.tasks.get(task.id)) is None
 
 
 def test_a_step_whose_outcome_is_not_known_is_settled_before_it_is_undone(bench: Bench) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Optional
 
 from cloudmasterd.model import ENDED_STATES, Step, StepState, Task, TaskState
+from cloudmasterd.tasks.outcome import undoing_step
 from cloudmasterd.web import figures, paths
 
 TITLES = {
@@ -91,8 +92,11 @@ def _now(task: Task) -> str:
     if task.state is TaskState.WAITING and task.position is not None:
         return "next in the queue" if task.position == 1 else f"number {task.position} in the queue"
     if task.state is TaskState.RUNNING:
+        undoing = undoing_step(task)
+        if undoing is not None:
+            return f"being undone: {undoing.title}"
         for step in task.steps:
-            if step.state in (StepState.RUNNING, StepState.UNDOING):
+            if step.state is StepState.RUNNING:
                 return step.title
     return ""
 

@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 from cloudmasterd.errors import NotFound
 from cloudmasterd.model import ACTIVE_STATES, ENDED_STATES, MachineInstance, Task, TaskState
+from cloudmasterd.tasks.outcome import error_of
 from cloudmasterd.web import paths
 from cloudmasterd.web.exchange import Asked, Reply
 from cloudmasterd.web.figures import sentence
@@ -120,8 +121,8 @@ def _shown(task: Task, machine: Optional[MachineInstance]) -> dict[str, Any]:
         "took": span(task.started_at, task.ended_at),
         "request_id": task.request_id.partition(REQUEST_MARK)[0],
         "target": target,
-        "failed_words": FAILED_WORDS.get(task.state, "Something went wrong."),
-        "error": sentence(task.error or ""),
+        "failed_words": FAILED_WORDS.get(task.state, "It did not go well."),
+        "error": sentence(error_of(task) or ""),
         "advice": "" if shutdown_failed and still_up else advice_on(task),
         "offer": target if shutdown_failed and still_up else None,
         "plug": target if shutting_down and still_up else None,

@@ -27,7 +27,7 @@
 <form method="post" action="${paths.task_path(task.id)}/cancel" data-busy="Cancelling it …" data-key="cancel"><button class="btn quiet">Cancel it</button></form>
 % endif
 </div>
-% if task.error:
+% if error:
 <div class="note bad" data-key="error"><p><strong>${failed_words}</strong> ${error}</p>
 % if advice:
 <p>${advice}</p>

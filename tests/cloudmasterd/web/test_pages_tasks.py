@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cloudmasterd.errors import FabricError
-from cloudmasterd.model import ENDED_STATES, StepState, TaskState
+from cloudmasterd.model import ENDED_STATES, NewTask, Step, StepState, TaskState
 from tests.cloudmasterd.web.reading import page, post, read, send, task_of
 from tests.fakes import wait_for
 
@@ -64,6 +64,24 @@ def test_a_task_that_failed_says_why_and_what_to_do(small: Any) -> None:
     assert "Put right what is named here" in shown.text
     assert "<script>alert" not in answer.text
     assert HOSTILE in read(small, "/tasks").text and HOSTILE in read(small, HERE).text
+
+
+def test_a_task_that_waits_to_undo_says_why_it_failed_there_and_over_rest(small: Any) -> None:
+    tasks, at = small.store.tasks, small.clock.now()
+    new = NewTask(
+        kind="machine.create", target="/api/v1/machines/m9", cloud="cloud1.example.org", machine=None,
+        machine_name="m9", arguments={}, steps=(Step("disk:0", "Make its disk"),), asked_by="ada",
+        request_id="r",
+    )  # fmt: skip
+    task = tasks.submit(lambda room: new)  # nobody runs it: it stays as it is here
+    tasks.begin(task.id, at, operation="op")
+    tasks.end_step(task.id, 0, StepState.FAILED, "no", {"error": f"the pool is full {HOSTILE}"}, at)
+    tasks.begin_step(task.id, 0, "undo", at, state=StepState.UNDOING)
+    tasks.progress(task.id, 0, None, "waits for cloud1.example.org since 10:00:00 UTC")
+    why = f"he pool is full {HOSTILE}. What it made is being undone (Make its disk): waits for cloud1"
+    assert f"It did not go well. T{why}" in read(small, f"/tasks/{task.id}").text
+    assert "being undone: Make its disk" in read(small, "/tasks").text
+    assert small.get(f"/api/v1/tasks/{task.id}").json()["error"].startswith(f"t{why}")
 
 
 def test_after_a_shutdown_that_failed_pulling_the_plug_is_offered(small: Any) -> None:
