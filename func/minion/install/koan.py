@@ -26,6 +26,7 @@ KEEP_LOGS = 100
 _NOISE = (" ", "Traceback", "- [")
 MAX_GIST = 600
 TAIL_BYTES = 4000
+BIN = Path(stand_in.__file__).parent / "bin"
 QEMU_IMG = "/usr/bin/qemu-img"  # koan looks for it in no other place
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 PASSED_ON = ("HOME", "XDG_RUNTIME_DIR")  # where a session's libvirt is found
@@ -115,6 +116,8 @@ class Koan:
                 return f"there is no {program} on this host; install {package}, or name it in Machine.conf"
         if not os.access(QEMU_IMG, os.X_OK):
             return f"there is no {QEMU_IMG} on this host; install qemu-img"
+        if not os.access(BIN / "virt-install", os.X_OK):  # koan would find the real one in its place
+            return f"{BIN}/virt-install cannot be run; install func again"
         return ""
 
     def install(self, operation: str, order: Order, uri: str, stopped: Callable[[float], bool]) -> Ended:
@@ -183,16 +186,15 @@ class Koan:
             json.dump({**tools, **said}, stream)
 
     def _environment(self, work: Path, uri: str) -> dict[str, str]:
-        here = Path(stand_in.__file__)
         return {
             **{key: os.environ[key] for key in PASSED_ON if key in os.environ},
-            "PATH": f"{here.parent / 'bin'}:{PATH}",
+            "PATH": f"{BIN}:{PATH}",
             "LC_ALL": "C.UTF-8",
             "LIBVIRT_DEFAULT_URI": uri,
             "XDG_CACHE_HOME": str(work / "cache"),  # virt-install writes the kernel's options to a log there
             "PYTHONUNBUFFERED": "1",  # what koan said last is in its log even when it was killed
             "FUNC_PYTHON": sys.executable,
-            "FUNC_STAND_IN": str(here),
+            "FUNC_STAND_IN": stand_in.__file__,
         }
 
     def _open_log(self, operation: str) -> int:
