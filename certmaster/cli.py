@@ -89,7 +89,8 @@ use what it sends. With --replace (one name, no glob) it also takes a name that 
 already, such as that of a machine that was installed anew; the old certificate is kept aside.
 TIME is a number and s, m, h or d, from 60s to 30d.
 
-The first line of --new-token is fit for scripts: genome_token=TOKEN genome_ca=FINGERPRINT.
+The first line of --new-token is fit for scripts: genome_token=TOKEN genome_ca=FINGERPRINT,
+and genome_name=NAME where the token is for one name.
 
 exit status: 0 done; 1 a name or token is unknown, refused or not all could be done, or a file cannot be
 used; 2 wrong usage

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from certmaster.tokens import Token
+from certmaster.tokens import Token, is_glob
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -20,14 +20,16 @@ def read_duration(text: str) -> int:
 
 def new_token_lines(token: Token, secret: str, pin: str, certmaster: str) -> list[str]:
     """What to do with a new token; the first line alone is for scripts."""
+    # A token for one name lets in no other: the machine must go by it, whatever the DNS calls it.
+    named = "" if is_glob(token.name) else f" genome_name={token.name}"
     return [
-        f"genome_token={secret} genome_ca={pin}",
+        f"genome_token={secret} genome_ca={pin}{named}",
         "",
         f"Token {token.id} for {token.name}, good once, until {token.expires_at}. It is not shown again.",
         "",
         "To install a machine with it:",
         f"  genome-replace-self -c $COBBLER_REPO -m certmaster={certmaster} \\",
-        f"    -m genome_token={secret} -m genome_ca={pin}",
+        f"    -m genome_token={secret} -m genome_ca={pin}" + named.replace(" ", " -m "),
         "",
         "On a machine that is installed already:",
         "  in /etc/certmaster/minion.conf, below [main]:",

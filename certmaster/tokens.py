@@ -209,10 +209,15 @@ class Tokens:
         write_file(self._path(token.id), json.dumps(asdict(token), indent=1).encode() + b"\n", SECRET)
 
 
+def is_glob(name: str) -> bool:
+    """Whether a token's name may stand for several hosts."""
+    return bool(_GLOB_SIGNS.search(name))
+
+
 def _check_name(name: str, replace: bool) -> str:
     """The name or glob in lower case; raises BadRequest."""
     lowered = name.strip().lower()
-    if not _GLOB_SIGNS.search(lowered):
+    if not is_glob(lowered):
         return check_host_name(lowered)
     if not _GLOB.fullmatch(lowered) or len(lowered) > LONGEST_NAME:
         raise BadRequest(

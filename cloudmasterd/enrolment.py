@@ -99,7 +99,10 @@ class Enrolment:
 
     def metadata(self, token: EnrolmentToken) -> dict[str, str]:
         """The kernel options that make a machine enrol with the token while it is installed."""
-        return {"certmaster": self.master, "genome_token": token.token, "genome_ca": token.ca_fingerprint}
+        told = {"certmaster": self.master, "genome_token": token.token, "genome_ca": token.ca_fingerprint}
+        if set(token.name).isdisjoint("*?[]!"):
+            told["genome_name"] = token.name  # or the machine might go by another name than its token
+        return told
 
     def list_tokens(self) -> tuple[KnownToken, ...]:
         """The tokens there are, newest first; those that ended stay for a week."""

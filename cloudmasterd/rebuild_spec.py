@@ -23,7 +23,7 @@ MAX_LOSE = 1000
 MAX_REASON = 200
 
 # What the cloud master says itself, so that the cloud instance comes back to this one.
-OWN = ("certmaster", "genome_token", "genome_ca", "genome_report")
+OWN = ("certmaster", "genome_token", "genome_ca", "genome_name", "genome_report")
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ KNOWN = {
     "certmaster": (HOST_NAME, "the host name of a cloud master, e.g. cloud.example.org"),
     "genome_token": (re.compile(r"[A-Za-z0-9_-]{43}"), "a token of 43 letters, digits, _ and -"),
     "genome_ca": (re.compile(r"[0-9a-f]{64}"), "a SHA-256 of 64 hexadecimal digits, small letters"),
+    "genome_name": (HOST_NAME, "what the cloud instance calls itself, e.g. cloud1.example.org"),
     "genome_report": (re.compile(r"https?://[A-Za-z0-9.:-]+/\S+"), "e.g. http://cloud.example.org/install/..."),
     "genome_sshkey": (re.compile(r"[a-z0-9@.-]+,[A-Za-z0-9+/]+"), "e.g. ssh-ed25519,AAAA, no = at the end"),
 }  # fmt: skip

@@ -67,8 +67,11 @@ def test_a_token_is_made_listed_used_and_taken_back(
 def test_the_metadata_of_a_token_is_what_a_kernel_command_line_takes(enrolment: Enrolment) -> None:
     made = enrolment.new_token(NAME)
     assert enrolment.metadata(made) == {
-        "certmaster": "cloud.example.org", "genome_token": made.token, "genome_ca": enrolment.authority()
+        "certmaster": "cloud.example.org", "genome_token": made.token, "genome_ca": enrolment.authority(),
+        "genome_name": NAME,
     }  # fmt: skip
+    several = enrolment.new_token("cloud*.example.org")
+    assert "genome_name" not in enrolment.metadata(several)
 
 
 def test_what_cannot_be_is_told_in_the_words_of_certmaster(enrolment: Enrolment) -> None:

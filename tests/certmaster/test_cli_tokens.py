@@ -31,8 +31,11 @@ def new_token(root: Path, capsys: pytest.CaptureFixture[str], *args: str) -> tup
     """The secret and the fingerprint, out of the line that is for scripts."""
     assert manage(root, "--new-token", *args) == 0
     first = capsys.readouterr().out.splitlines()[0]
-    found = re.fullmatch(r"genome_token=([A-Za-z0-9_-]{43}) genome_ca=([0-9a-f]{64})", first)
+    found = re.fullmatch(
+        r"genome_token=([A-Za-z0-9_-]{43}) genome_ca=([0-9a-f]{64})( genome_name=\S+)?", first
+    )
     assert found, first
+    assert found[3] == (None if "*" in args[0] else f" genome_name={args[0]}")
     return found[1], found[2]
 
 

@@ -120,7 +120,10 @@ class FakeCertmaster:
         return self.made[-1]
 
     def metadata(self, token: EnrolmentToken) -> dict[str, str]:
-        return {"certmaster": "master", "genome_token": token.token, "genome_ca": token.ca_fingerprint}
+        return {
+            "certmaster": "master", "genome_token": token.token, "genome_ca": token.ca_fingerprint,
+            "genome_name": token.name,
+        }  # fmt: skip
 
     def list_tokens(self) -> tuple[KnownToken, ...]:
         self._answer()

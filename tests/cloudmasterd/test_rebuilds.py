@@ -214,7 +214,7 @@ def test_a_cloud_instance_is_installed_anew_and_serves_again(works: Rebuilding) 
     assert order["metadata"] == {
         "genome_sshkey": ["ssh-rsa,AA", "ssh-rsa,BB"], "certmaster": "master",
         "genome_token": works.certmaster.made[0].token, "genome_ca": "c" * 64,
-        "genome_report": f"http://master/install/{works.token()}",
+        "genome_name": CLOUD, "genome_report": f"http://master/install/{works.token()}",
     }  # fmt: skip
     made = works.certmaster.made[0]
     assert (made.name, made.replace) == (CLOUD, True)

@@ -65,6 +65,13 @@ def test_a_minion_can_enrol_by_itself(machine: Make, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["F42", "F8"])
+def test_a_minion_goes_by_the_name_its_token_is_for(machine: Make, version: str) -> None:
+    made = machine(SHELL_OF.get(version, "bash"), version)
+    root = installed(made, f"{MINION} genome_name=cloud7.example.org", version)
+    assert made.file(f"{root}/etc/func/minion.conf") == "[main]\nminion_name = cloud7.example.org\n"
+
+
+@pytest.mark.parametrize("version", ["F42", "F8"])
 def test_a_minion_without_a_token_waits_to_be_signed(machine: Make, version: str) -> None:
     made = machine(SHELL_OF.get(version, "bash"), version)
     root = installed(made, "certmaster=cloud.example.org", version)

@@ -124,6 +124,8 @@ HOSTILE = {
     f"certmaster=a genome_ca={CA[1:]}": "must have 64 hexadecimal digits",
     f"certmaster=a genome_ca={CA.upper()}": "lower-case",
     f"genome_token={TOKEN} genome_ca={CA}": "certmaster=NAME is missing",
+    "genome_name=cloud1.example.org": "certmaster=NAME is missing",
+    "certmaster=a genome_name=$(reboot)": "genome_name is no host name",
     "genome_report=file:///etc/shadow": "genome_report is no address",
     "genome_report=http://a/$(reboot)": "genome_report is no address",
     "genome_report=http://a/../x": "genome_report is no address",

@@ -67,6 +67,7 @@ def test_a_token_is_made_with_all_it_takes_and_lets_one_in(
     assert misfit(made, schema_of("post", "201")) is None
     assert (made["name"], made["ca_fingerprint"], made["replace"]) == (NAME, pin, False)
     metadata = {"certmaster": "cloud.example.org", "genome_token": made["token"], "genome_ca": pin}
+    metadata["genome_name"] = NAME
     assert made["metadata"] == metadata
     assert made["command"] == "genome-replace-self -c $COBBLER_REPO " + " ".join(
         f"-m {name}={value}" for name, value in metadata.items()
