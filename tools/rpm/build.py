@@ -33,6 +33,9 @@ class Plan:
     release: str
     repo_url: str
     check_python: str
+    cache: Path
+    only: tuple[str, ...]
+    with_checks: bool
 
     @property
     def sources(self) -> Path:
@@ -56,6 +59,8 @@ def rpmbuild(plan: Plan, *arguments: str) -> None:
     command = ["rpmbuild", "--define", f"_topdir {plan.work}", "--define", f"baserelease {plan.release}"]
     if plan.dist:
         command += ["--define", f"dist {plan.dist}"]
+    if not plan.with_checks:
+        command.append("--nocheck")
     if not is_native():
         compat = plan.root / "spec/compat"
         # --load comes first: what it defines must not undo what is defined here.
@@ -103,7 +108,7 @@ def prepare_sources(plan: Plan, key: Key) -> Iterator[Path]:
 
 def _download(plan: Plan, pins: Path, how: str) -> list[Path]:
     """The files of the pins, from the index where they are not here yet; pip checks their hashes."""
-    cache = plan.work / "cache" / pins.stem
+    cache = plan.cache / pins.stem
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
     command += ["--no-build-isolation", how, ":all:", "--require-hashes", "--dest", str(cache)]
     wanted = pins.read_text(encoding="utf-8")
@@ -142,6 +147,8 @@ def build_srpms(plan: Plan, key: Key) -> list[Path]:
     folder = _emptied(plan.out / "srpms")
     made = _emptied(plan.work / "SPECS")
     for template in list(prepare_sources(plan, key)):
+        if plan.only and template.stem not in plan.only:
+            continue
         spec = Path(shutil.copyfile(template, made / template.name))
         for path in (spec, *plan.sources.iterdir()):  # a source package keeps their times, too
             os.utime(path, (specs.epoch_of(spec),) * 2)
@@ -169,36 +176,46 @@ def _emptied(folder: Path) -> Path:
     return folder
 
 
-def main() -> int:
-    """Read the arguments and build; 1 with what rpmbuild said when it fails."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="build.py", description=__doc__)
-    parser.add_argument("what", choices=("srpms", "rpms"))
-    own = ".".join(map(str, sys.version_info[:2]))
-    parser.add_argument("--pyabi", default="", help=f"the Python that will run the packages (default: {own})")
-    parser.add_argument("--dist", default="", help="the distribution in the release, e.g. .fc44")
-    parser.add_argument("--release", default="1", help="the release number of cloudmasterd (default: 1)")
-    parser.add_argument(
-        "--repo-url", default="file:///srv/cloudmasterd/repo", help="where the repository will be"
-    )
-    parser.add_argument(
-        "--gpg-key", default="", help="the key of the repository (default: one made for tests)"
-    )
-    parser.add_argument("--root", type=Path, default=CHECKOUT, help="the checkout")
-    parser.add_argument("--work", type=Path, help="where to build (default: build/rpm of the checkout)")
-    parser.add_argument("--out", type=Path, help="where the packages go (default: dist of the checkout)")
-    parser.add_argument("--check-python", help="the Python for %%check (default: .venv of the checkout)")
-    given = parser.parse_args()
+    add = parser.add_argument
+    add("what", choices=("srpms", "rpms"))
+    add("--pyabi", default="", help="the Python that will run the packages (default: the one this runs on)")
+    add("--dist", default="", help="the distribution in the release, e.g. .fc44")
+    add("--release", default="1", help="the release number of cloudmasterd (default: 1)")
+    add("--repo-url", default="file:///srv/cloudmasterd/repo", help="where the repository will be")
+    add("--gpg-key", default="", help="the key of the repository (default: one made for tests)")
+    add("--root", type=Path, default=CHECKOUT, help="the checkout")
+    add("--work", type=Path, help="where to build (default: build/rpm of the checkout)")
+    add("--out", type=Path, help="where the packages go (default: dist of the checkout)")
+    add("--cache", type=Path, help="what is fetched once (default: build/rpm-cache of the checkout)")
+    add("--check-python", help="the Python for %%check (default: .venv of the checkout)")
+    add("--only", action="append", default=[], metavar="SPEC", help="one spec; repeatable")
+    add("--no-check", action="store_true", help="leave out the tests of the packages")
+    return parser
+
+
+def _plan(given: argparse.Namespace) -> Plan:
     root = given.root.resolve()
-    plan = Plan(
+    return Plan(
         root=root,
         work=(given.work or root / "build/rpm").resolve(),
         out=(given.out or root / "dist").resolve(),
-        pyabi=given.pyabi or own,
+        cache=(given.cache or root / "build/rpm-cache").resolve(),
+        pyabi=given.pyabi or ".".join(map(str, sys.version_info[:2])),
         dist=given.dist,
         release=given.release,
         repo_url=given.repo_url,
         check_python=given.check_python or str(root / ".venv/bin/python"),
+        only=tuple(given.only),
+        with_checks=not given.no_check,
     )
+
+
+def main() -> int:
+    """Read the arguments and build; 1 with what rpmbuild said when it fails."""
+    given = _parser().parse_args()
+    plan = _plan(given)
     # A source package keeps the modes of what it is made of, and those depend on how a checkout was made.
     os.umask(0o022)
     plan.work.mkdir(parents=True, exist_ok=True)
