@@ -36,7 +36,7 @@ CONFINED = {
     "mako": ["cloudmasterd/web/templating.py"],
     "sqlobject": ["cloudmasterd/store/"],
     "libvirt": ["func/minion/libvirt_connection.py"],
-    "cryptography": ["certmaster/ca.py"],
+    "cryptography": ["certmaster/ca/"],
     "pycdlib": ["cloudmasterd/seed.py"],
 }
 
