@@ -23,14 +23,14 @@
 <section class="card" aria-label="Profiles" data-key="profiles">
 % if rows:
 <table class="profiles">
-<thead><tr><th scope="col">Name</th><th scope="col" class="wide-only">Architecture</th><th scope="col" class="wide-only">Distribution</th><th scope="col" class="wide-only">Proposes</th><th scope="col" class="n">Machine instance</th></tr></thead>
+<thead><tr><th scope="col">Name</th><th scope="col" class="wide-only">Architecture</th><th scope="col" class="wide-only">Distribution</th><th scope="col" class="wide-only">Proposes</th><th scope="col" class="n wide-only">Machine instance</th></tr></thead>
 <tbody>
 % for row in rows:
 <tr data-key="${row.name}"><th scope="row">${row.name}\
 % if row.comment:
 <span class="sub always">${row.comment}</span>\
 % endif
-<span class="sub"><span>${row.arch}</span> <span>${row.system}</span> <span>${row.size}</span></span>\
+<span class="sub"><span>${row.arch}</span> <span>${row.system}</span> <span>${row.size}</span> <a href="${row.href}">Create one<span class="vh"> from ${row.name}</span></a></span>\
 % if row.kickstart or row.kernel_options:
 <details><summary>Kickstart and kernel options</summary><span class="sub always">\
 % if row.kickstart:
@@ -41,7 +41,7 @@
 % endif
 </span></details>\
 % endif
-</th><td class="wide-only">${row.arch}</td><td class="wide-only">${row.system}</td><td class="wide-only">${row.size or "–"}</td><td class="n"><a href="${row.href}">Create one<span class="vh"> from ${row.name}</span></a></td></tr>
+</th><td class="wide-only">${row.arch}</td><td class="wide-only">${row.system}</td><td class="wide-only">${row.size or "–"}</td><td class="n wide-only"><a href="${row.href}">Create one<span class="vh"> from ${row.name}</span></a></td></tr>
 % endfor
 </tbody>
 </table>
