@@ -349,7 +349,8 @@ class WorkingMinion(FakeMinion):
         ]  # fmt: skip
         if details.get("cdrom"):
             disks.append({**details["cdrom"], "target": "sda", "read_only": True, "shared_with": []})
-        return {**_wire(found), "managed": details["managed"], "disks": disks,
+        later = {key: getattr(found, key) for key in ("memory_mb", "max_memory_mb", "vcpus")}
+        return {**_wire(found), "managed": details["managed"], "disks": disks, "next": later,
                 "networks": details["networks"], "firmware": "uefi"}  # fmt: skip
 
     def _users(self, disk: Mapping[str, Any], identity: str) -> list[str]:
@@ -379,11 +380,14 @@ class WorkingMinion(FakeMinion):
         self.machines[identity] = replace(before, autostart=on)
         return {"changed": before.autostart != on}
 
-    def _do_set_shape(self, identity: str, **shape: int) -> dict[str, Any]:
+    def _do_set_shape(
+        self, identity: str, next: Optional[Mapping[str, int]] = None, **shape: int
+    ) -> dict[str, Any]:
         before = self._find(identity)
         if before.state is MachineState.OFF:
+            later = {key: value for key, value in (next or {}).items() if key.replace("max_", "") in shape}
             more = {"max_memory_mb": shape["memory_mb"]} if "memory_mb" in shape else {}
-            self.machines[identity] = replace(before, **shape, **more)
+            self.machines[identity] = replace(before, **{**shape, **more, **later})
         when = "now" if before.state is MachineState.OFF else "next-start"
         return {key: when if key in shape else None for key in ("memory_mb", "vcpus")}
 

@@ -67,7 +67,7 @@ def adopt_recipe(tools: Tools) -> Recipe:
 
 def _check(tools: Tools, ctx: StepContext) -> Done:
     before = tools.perform(ctx, "describe")
-    return Done({key: before.get(key) for key in ("name", "memory_mb", "vcpus", "autostart")})
+    return Done({key: before.get(key) for key in ("name", "memory_mb", "vcpus", "autostart", "next")})
 
 
 def _wanted_shape(ctx: StepContext, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,8 +84,12 @@ def _shape(tools: Tools, ctx: StepContext) -> Done:
 
 
 def _shape_back(tools: Tools, ctx: StepContext) -> str:
-    before = _wanted_shape(ctx, ctx.result_of("check"))
-    tools.perform(ctx, "set_shape", **before)
+    found = ctx.result_of("check")
+    before = _wanted_shape(ctx, found)
+    # What it has now may be less than it may have, or other than from its next start on. A func of before
+    # does not tell these apart, and does not take them.
+    later = {"next": found["next"]} if found.get("next") else {}
+    tools.perform(ctx, "set_shape", **before, **later)
     tools.look(ctx)
     return "as before: " + ", ".join(f"{key} {value}" for key, value in before.items())
 

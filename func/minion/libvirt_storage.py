@@ -131,14 +131,24 @@ def delete(volume: Any) -> bool:
 
 
 def all_volumes(connection: Any) -> Iterator[tuple[str, Any]]:
-    """Every volume of every active pool, with the pool's name; a pool that stopped meanwhile has none."""
+    """Every volume of every active pool, with the pool's name, as far as they can be listed."""
     for pool in active_pools(connection):
         try:
-            volumes = pool.listAllVolumes(0)
-        except error_types():  # it was stopped since
+            volumes = volumes_of(pool)
+        except error_types():
             continue
         for volume in volumes:
             yield pool.name(), volume
+
+
+def volumes_of(pool: Any) -> list[Any]:
+    """The volumes of a pool; one that stopped meanwhile has none, one that cannot be listed raises."""
+    try:
+        return list(pool.listAllVolumes(0))
+    except error_types():
+        if pool.isActive():
+            raise
+        return []
 
 
 def _listed(names: Any) -> str:

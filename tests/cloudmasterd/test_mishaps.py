@@ -13,6 +13,7 @@ from cloudmasterd.errors import Conflict, Invalid, StaleVersion
 from cloudmasterd.model import MachineState, NewTask, Step, StepState, TaskState
 from cloudmasterd.spec import Change, Source
 from tests.cloudmasterd.works import ASKER, Works, spec
+from tests.fakes import machine
 
 JBOSS = "jboss1.example.org"
 KEYED = replace(ASKER, key="k1", request_hash="h1")
@@ -187,3 +188,13 @@ def test_of_a_change_of_memory_and_vcpus_nothing_stays_when_the_second_fails(wor
     assert task.state is TaskState.FAILED
     now = works.minion.named(JBOSS)
     assert now is not None and (now.memory_mb, now.vcpus) == (512, 1)
+
+
+def test_to_undo_a_change_of_memory_leaves_a_machine_the_most_it_may_have(works: Works) -> None:
+    works.minion.put(replace(machine("m1", state=MachineState.OFF, memory_mb=256), max_memory_mb=4096))
+    works.fleet.refresh(["cloud1"])
+    works.minion.failing["set_autostart"] = ("HostError", "no")
+    task = works.ended(works.machines.change("m1", Change(memory_mb=1024, autostart=True), ASKER))  # type: ignore[arg-type]
+    assert task.state is TaskState.FAILED
+    now = works.minion.named("m1")
+    assert now is not None and (now.memory_mb, now.max_memory_mb) == (256, 4096)

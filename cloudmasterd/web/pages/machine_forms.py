@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudmasterd.errors import CloudError, Invalid, MachineExists, StaleVersion
-from cloudmasterd.model import ACTIVE_STATES, MachineInstance, MachineState, Task
+from cloudmasterd.model import ACTIVE_STATES, MachineInstance, MachineState, Task, TaskState
+from cloudmasterd.recipes.change import NAMES
 from cloudmasterd.spec import parse_change
 from cloudmasterd.web import figures, paths
 from cloudmasterd.web.exchange import Asked, Reply
 from cloudmasterd.web.pages.asking import asker_of, form_page, see_other, to_task
 from cloudmasterd.web.pages.forms import UNITS_MB, Form, form_of, number, size, tags_of, tags_text
 from cloudmasterd.web.problems import status_of
-from cloudmasterd.web.site import Site
+from cloudmasterd.web.site import Reads, Site
 from cloudmasterd.web.templating import Templates
 
 CHANGE_LABELS = {
@@ -23,7 +24,10 @@ CHANGE_LABELS = {
     "autostart": "Start it with its cloud instance",
     "tags": "Tags",
     "notes": "Notes",
+    "take_back": "Take back what waits for its next start",
 }
+STARTS = frozenset({"machine.create", "machine.start", "machine.shutdown", "machine.poweroff"})
+TASKS_LOOKED_AT = 20  # of a machine instance, the latest
 DELETE_LABELS = {"name": "Its name", "keep_disks": "Keep its disks", "force": "Power it off first"}
 
 
@@ -44,7 +48,7 @@ class ChangePage:
         form = form_of(asked.body, (*CHANGE_LABELS, "key", "revision"))
         machine = self._site.store.get_machine(asked.names["machine"])
         try:
-            body = _differences(form, machine)
+            body = {**self._taken_back(form, machine), **_differences(form, machine)}
             if not body:
                 return see_other(_href(asked))
             revision = number(form.text("revision"))
@@ -66,7 +70,14 @@ class ChangePage:
             return self._page(asked, machine, form.refused(exc, {}, CHANGE_LABELS), status_of(exc))
         return to_task(done.id) if isinstance(done, Task) else see_other(_href(asked))
 
+    def _taken_back(self, form: Form, machine: MachineInstance) -> dict[str, Any]:
+        """What it has now, for all that a change of before is to give it from its next start on."""
+        now = {"memory_mb": machine.max_memory_mb, "vcpus": machine.vcpus}
+        waiting = waiting_for_start(self._site.store, machine) if form.has("take_back") else ()
+        return {name: now[name] for name in waiting}
+
     def _page(self, asked: Asked, machine: MachineInstance, form: Form, status: int = 200) -> Reply:
+        waiting = waiting_for_start(self._site.store, machine)
         body = self._templates.render(
             "change.mako",
             section="/machines",
@@ -78,6 +89,7 @@ class ChangePage:
             off=machine.state is MachineState.OFF,
             memory_hint=f"MB, or 16 GB. While it runs at most {figures.memory(machine.max_memory_mb)}; more "
             "counts from its next start.",
+            waiting=" and ".join(NAMES[name] for name in waiting),
             key=self._site.clock.new_id(),
         )
         return form_page(body, status)
@@ -126,6 +138,22 @@ class DeletePage:
             key=self._site.clock.new_id(),
         )
         return form_page(body, status)
+
+
+def waiting_for_start(store: Reads, machine: MachineInstance) -> tuple[str, ...]:
+    """Which of memory_mb and vcpus a task changed for the next start alone, as far as tasks can tell.
+
+    Another tool may have changed it too, or have started it anew; to take it back then does no harm.
+    """
+    if machine.state not in ACTIVE_STATES:
+        return ()
+    when: dict[str, Any] = {}
+    for task in store.tasks.list(states=[TaskState.DONE], machine=machine.uuid, limit=TASKS_LOOKED_AT):
+        if task.kind in STARTS:
+            break
+        if task.kind == "machine.change":
+            when = {**{name: task.result.get(name) for name in NAMES if task.result.get(name)}, **when}
+    return tuple(name for name in NAMES if when.get(name) == "next-start")
 
 
 def _href(asked: Asked) -> str:

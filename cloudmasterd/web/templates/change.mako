@@ -15,6 +15,9 @@ ${fields.line(form, "name", "Name", "It can be renamed while it is off." if off 
 ${fields.line(form, "memory_mb", "Memory", memory_hint)}\
 ${fields.line(form, "vcpus", "Virtual CPUs", "" if off else "What cannot change while it runs counts from its next start.")}\
 </div>
+% if waiting:
+${fields.tick(form, "take_back", f"Take back the change of its {waiting} that waits for its next start")}\
+% endif
 ${fields.tick(form, "autostart", "Start it whenever its cloud instance starts")}\
 ${fields.lines(form, "tags", "Tags", "One a line, as name=value, such as team=web.")}\
 ${fields.lines(form, "notes", "Notes", rows=5)}\

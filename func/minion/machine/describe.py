@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from func.minion import libvirt_storage as storage
-from func.minion.libvirt_connection import error_types
+from func.minion.libvirt_connection import error_types, libvirt
 from func.minion.machine import offer
 from func.minion.machine.arguments import Target
 from func.minion.machine.context import Setup, find, state_name
 from func.minion.machine.disks import path_of_volume, users_of
 from func.minion.machine.host_offer import arch_of, domains_of, host_arch, is_test, virt_type
-from func.minion.machine.machine_facts import DiskFacts, disks_of, firmware_of, is_managed, nics_of
+from func.minion.machine.machine_facts import DiskFacts, disks_of, firmware_of, is_managed, nics_of, size_of
 from func.minion.machine.networks import active_networks, bridges
 
 DEFAULT_POOL = "default"
@@ -26,12 +26,14 @@ def describe(connection: Any, target: Target, seed: str = "") -> Mapping[str, An
     domain = find(connection, target.uuid)
     _, most_kib, memory_kib, vcpus, _ = domain.info()
     xml = domain.XMLDesc(0)
+    later = size_of(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     return {
         "name": domain.name(),
         "state": state_name(domain),
         "memory_mb": memory_kib // 1024,
         "max_memory_mb": most_kib // 1024,
         "vcpus": vcpus,
+        "next": {"memory_mb": later.memory_mb, "max_memory_mb": later.max_memory_mb, "vcpus": later.vcpus},
         "autostart": bool(domain.autostart()),
         "managed": is_managed(xml),
         "disks": [

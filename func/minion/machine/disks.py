@@ -56,7 +56,7 @@ def delete_disk(context: Context, disk: OldDisk) -> Mapping[str, Any]:
         return {"deleted": False}
     path = volume.path()
     _check_machines(context.connection, disk, path)
-    _check_volumes(context.connection, disk.at, path)
+    check_volumes(context.connection, disk.at, path)
     return {"deleted": storage.delete(volume)}
 
 
@@ -135,15 +135,23 @@ def _check_machines(connection: Any, disk: OldDisk, path: str) -> None:
             )
 
 
-def _check_volumes(connection: Any, at: Volume, path: str) -> None:
-    for pool in storage.active_pools(connection):
-        storage.refresh(pool)  # an overlay may have been made past libvirt
+def check_volumes(connection: Any, at: Volume, path: str) -> None:
+    """Raise VolumeInUse where another volume stands on this one, or where nobody can know."""
     wanted = os.path.realpath(path)
     above = []
-    for pool_name, volume in storage.all_volumes(connection):
-        backing = _backing_of(volume)
-        if backing and (backing == path or os.path.realpath(backing) == wanted):
-            above.append(f"{pool_name}/{volume.name()}")
+    for pool in storage.active_pools(connection):
+        storage.refresh(pool)  # an overlay may have been made past libvirt
+        try:
+            volumes = storage.volumes_of(pool)
+        except error_types() as exc:
+            raise VolumeInUse(
+                f"storage pool {pool.name()!r} cannot be listed ({exc}), so what stands on volume {at} is not"
+                " known; it was not deleted"
+            ) from exc
+        for volume in volumes:
+            backing = _backing_of(volume)
+            if backing and (backing == path or os.path.realpath(backing) == wanted):
+                above.append(f"{pool.name()}/{volume.name()}")
     if above:
         raise VolumeInUse(f"volume {at} is what {', '.join(sorted(above))} stands on; it was not deleted")
 

@@ -34,6 +34,24 @@ class NicFacts:
     mac: str
 
 
+@dataclass(frozen=True)
+class Size:
+    """How large a machine is."""
+
+    memory_mb: int
+    max_memory_mb: int
+    vcpus: int
+
+
+def size_of(domain_xml: str) -> Size:
+    """Memory and CPUs; libvirt gives memory out in KiB."""
+    root = _parse(domain_xml)
+    most = int(root.findtext("./memory", "0"))
+    vcpu = root.find("./vcpu")
+    count = "1" if vcpu is None else vcpu.get("current") or vcpu.text or "1"
+    return Size(int(root.findtext("./currentMemory", str(most))) // 1024, most // 1024, int(count))
+
+
 def disks_of(domain_xml: str) -> tuple[DiskFacts, ...]:
     """All disks, with media or without."""
     return tuple(_disk(disk) for disk in _parse(domain_xml).findall("./devices/disk"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from func.minion.libvirt_connection import error_types, is_code, libvirt
-from func.minion.machine.arguments import Autostart, Shape
+from func.minion.machine.arguments import Autostart, NextShape, Shape
 from func.minion.machine.context import Context, find
 
 NOW, NEXT_START = "now", "next-start"
@@ -28,11 +28,15 @@ def set_autostart(context: Context, wanted: Autostart) -> Mapping[str, Any]:
 
 
 def set_shape(context: Context, shape: Shape) -> Mapping[str, Any]:
-    """Give a machine another size; {"memory_mb", "vcpus"}: each "now", "next-start", or None if not asked."""
-    domain = find(context.connection, shape.uuid)
+    """Give a machine another size; {"memory_mb", "vcpus"}: each "now", "next-start", or None if not asked.
+
+    With `next` its configuration gets what stands there: so a change is taken back whole where the machine
+    runs with less memory than it may have, or with another size than from its next start on.
+    """
+    domain, later = find(context.connection, shape.uuid), shape.next
     return {
-        "memory_mb": _when(shape.memory_mb, lambda memory_mb: _set_memory(domain, memory_mb * 1024)),
-        "vcpus": _when(shape.vcpus, lambda count: _set_vcpus(domain, count)),
+        "memory_mb": _when(shape.memory_mb, lambda memory_mb: _set_memory(domain, memory_mb, later)),
+        "vcpus": _when(shape.vcpus, lambda count: _set_vcpus(domain, count, later.vcpus or count)),
     }
 
 
@@ -42,27 +46,29 @@ def _when(value: Optional[int], change: Callable[[int], bool]) -> Optional[str]:
     return NOW if change(value) else NEXT_START
 
 
-def _set_memory(domain: Any, kib: int) -> bool:
+def _set_memory(domain: Any, memory_mb: int, later: NextShape) -> bool:
     """Whether the running machine has it; its configuration has it in any case, maximum and all.
 
     The maximum follows, down as well as up: it is what the cloud master keeps free for the machine.
     """
     config, most = libvirt.VIR_DOMAIN_AFFECT_CONFIG, libvirt.VIR_DOMAIN_MEM_MAXIMUM
+    kib = memory_mb * 1024
     if domain.isPersistent():
-        domain.setMemoryFlags(kib, config | most)
-        domain.setMemoryFlags(kib, config)
+        next_mb = later.memory_mb or memory_mb
+        domain.setMemoryFlags((later.max_memory_mb or next_mb) * 1024, config | most)
+        domain.setMemoryFlags(next_mb * 1024, config)
     if not domain.isActive() or kib > domain.maxMemory():
         return False
     return _live(lambda: domain.setMemoryFlags(kib, libvirt.VIR_DOMAIN_AFFECT_LIVE))
 
 
-def _set_vcpus(domain: Any, count: int) -> bool:
+def _set_vcpus(domain: Any, count: int, next_count: int) -> bool:
     config, live = libvirt.VIR_DOMAIN_AFFECT_CONFIG, libvirt.VIR_DOMAIN_AFFECT_LIVE
     most = libvirt.VIR_DOMAIN_VCPU_MAXIMUM
     if domain.isPersistent():
-        if count > domain.vcpusFlags(config | most):
-            domain.setVcpusFlags(count, config | most)
-        domain.setVcpusFlags(count, config)
+        if next_count > domain.vcpusFlags(config | most):
+            domain.setVcpusFlags(next_count, config | most)
+        domain.setVcpusFlags(next_count, config)
     if not domain.isActive() or count > domain.vcpusFlags(live | most):
         return False
     return _live(lambda: domain.setVcpusFlags(count, live))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cloudmasterd.model import TaskState
+from cloudmasterd.model import NewTask, TaskState
 from tests.cloudmasterd.web.reading import page, post, read, send, task_of
 from tests.fakes import wait_for
 
@@ -122,6 +122,33 @@ def test_memory_and_vcpus_are_changed_by_a_task(small: Any) -> None:
     assert task.kind == "machine.change"
     assert {"memory_mb": 1024, "vcpus": 2, "autostart": True}.items() <= flat(task.arguments).items()
     assert "name" not in {k for k, v in flat(task.arguments).items() if v is not None}
+
+
+def has_changed(world: Any, **result: str) -> None:
+    """A task changed the machine instance: what of it, and since when it counts."""
+    machine = world.store.get_machine("jboss1.example.org")
+    new = NewTask(
+        kind="machine.change", target="/x", cloud=machine.cloud, machine=machine.uuid,
+        machine_name=machine.name, arguments={}, steps=(), asked_by="ada", request_id="r",
+    )  # fmt: skip
+    task = world.store.tasks.submit(lambda room: new)
+    world.store.tasks.end(task.id, TaskState.DONE, None, result, world.clock.now())
+
+
+def test_a_change_that_waits_for_the_next_start_can_be_taken_back(small: Any) -> None:
+    assert "Take back" not in read(small, f"{HERE}/change").text
+    has_changed(small, vcpus="now", memory_mb="next-start")
+    has_changed(small, vcpus="next-start")
+    assert "Take back the change of its memory and vCPUs that waits" in read(small, f"{HERE}/change").text
+    task = task_of(small, post(small, change(small), take_back="yes"))
+    before = small.store.get_machine("jboss1.example.org")
+    assert flat(task.arguments).items() >= {"memory_mb": before.max_memory_mb, "vcpus": before.vcpus}.items()
+
+
+def test_what_a_later_change_did_at_once_waits_for_nothing(small: Any) -> None:
+    has_changed(small, memory_mb="next-start")
+    has_changed(small, memory_mb="now")
+    assert "Take back" not in read(small, f"{HERE}/change").text
 
 
 def flat(arguments: Any) -> dict[str, Any]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import libvirt
 import pytest
 
 from func.errors import HostError
 from func.minion import codes
+from func.minion.machine import disks
+from func.minion.machine.arguments import Volume
 from func.minion.operations import Attempt, Entry, Journal
 from tests.func.minion.machine.support import NEW, OFF, PAUSED, RUN, Cloud, spec
 
@@ -50,6 +53,7 @@ def test_a_machine_is_described_as_it_was_defined(cloud: Cloud) -> None:
     assert cloud.do("describe", uuid=NEW) == {
         "name": "new1.example.org", "state": "off", "memory_mb": 256, "max_memory_mb": 512, "vcpus": 2,
         "autostart": True, "managed": True, "firmware": "bios",
+        "next": {"memory_mb": 256, "max_memory_mb": 512, "vcpus": 2},
         "disks": [{"target": "sda", "pool": "default", "volume": "above.qcow2", "path": "/pool/above.qcow2",
                    "format": "qcow2", "read_only": False, "shared_with": []}],
         "networks": [{"network": "default", "mac": "52:54:00:aa:bb:cc"}],
@@ -247,6 +251,41 @@ def test_a_disk_that_the_next_start_will_use_is_not_deleted(cloud: Cloud) -> Non
             cloud.do("delete_disk", **old_disk(volume))
 
 
+def test_a_disk_stays_while_a_pool_cannot_be_listed_and_goes_when_one_has_stopped(cloud: Cloud) -> None:
+    class Pool:
+        """A real pool, but one that does not say what is in it."""
+
+        def __init__(self, pool: Any, active: bool) -> None:
+            self._pool, self._active = pool, active
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._pool, name)
+
+        def isActive(self) -> bool:  # noqa: N802  libvirt's name
+            return self._active
+
+        def listAllVolumes(self, flags: int) -> Any:  # noqa: N802
+            raise libvirt.libvirtError("the server hangs")
+
+    class Host:
+        """The host's connection with such a pool."""
+
+        def __init__(self, connection: Any, active: bool) -> None:
+            self._connection, self._active = connection, active
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._connection, name)
+
+        def listAllStoragePools(self, flags: int) -> Any:  # noqa: N802
+            pools = self._connection.listAllStoragePools(flags)
+            return [Pool(pool, self._active) if pool.name() == "fast" else pool for pool in pools]
+
+    at = Volume("default", "above.qcow2")
+    with pytest.raises(codes.VolumeInUse, match="'fast' cannot be listed .*; it was not deleted"):
+        disks.check_volumes(Host(cloud.connection, active=True), at, "/pool/above.qcow2")
+    disks.check_volumes(Host(cloud.connection, active=False), at, "/pool/above.qcow2")
+
+
 def test_a_disk_is_deleted_once_nothing_stands_on_it(cloud: Cloud) -> None:
     assert cloud.do("delete_disk", **old_disk("above.qcow2")) == {"deleted": True}
     assert cloud.do("delete_disk", **old_disk("base.qcow2")) == {"deleted": True}
@@ -380,6 +419,22 @@ def test_a_running_machine_grows_beyond_its_maximum_at_its_next_start(cloud: Clo
     cloud.do("poweroff", uuid=RUN)
     found = cloud.do("describe", uuid=RUN)
     assert [found[key] for key in ("memory_mb", "max_memory_mb", "vcpus")] == [4096, 4096, 8]
+
+
+@pytest.mark.parametrize("uuid", [OFF, RUN], ids=["off", "running with less than it may have"])
+def test_a_change_is_taken_back_whole_with_what_was_described_before_it(cloud: Cloud, uuid: str) -> None:
+    if uuid == RUN:
+        cloud.domain(RUN).setMemoryFlags(600 * 1024, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    before = cloud.do("describe", uuid=uuid)
+    cloud.do("set_shape", uuid=uuid, memory_mb=2048, vcpus=7)
+    assert cloud.do("describe", uuid=uuid)["next"] == {"memory_mb": 2048, "max_memory_mb": 2048, "vcpus": 7}
+    shape = {key: before[key] for key in ("memory_mb", "vcpus", "next")}
+    cloud.do("set_shape", uuid=uuid, **shape)
+    assert cloud.do("describe", uuid=uuid) == before
+    if uuid == RUN:
+        cloud.do("poweroff", uuid=RUN)
+        found = cloud.do("describe", uuid=RUN)
+        assert {key: found[key] for key in before["next"]} == before["next"]
 
 
 def test_only_what_was_asked_for_changes(cloud: Cloud) -> None:
