@@ -13,7 +13,7 @@ from tests.integration.support import REPOSITORY, eventually
 
 PACKAGED = REPOSITORY / "packaging/httpd/cloudmasterd.conf"
 MODULES = Path("/usr/lib/apache2/modules")
-LOADED = ("mpm_event", "authz_core", "proxy", "proxy_http")
+LOADED = ("mpm_event", "alias", "authz_core", "authz_host", "proxy", "proxy_http")
 
 _MAIN = """\
 ServerRoot {folder}
