@@ -13,7 +13,7 @@ from tests.integration.support import REPOSITORY, eventually
 
 PACKAGED = REPOSITORY / "packaging/httpd/cloudmasterd.conf"
 MODULES = Path("/usr/lib/apache2/modules")
-LOADED = ("mpm_event", "alias", "authz_core", "authz_host", "proxy", "proxy_http")
+LOADED = ("mpm_event", "alias", "authz_core", "authz_host", "proxy", "proxy_http", "remoteip")
 
 _MAIN = """\
 ServerRoot {folder}
@@ -44,8 +44,11 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def apache(folder: Path, port: int, web_port: int) -> Iterator[Path]:
-    """Apache on that port, passing on to the cloud master's; its log of errors."""
+def apache(folder: Path, port: int, web_port: int, besides: str = "") -> Iterator[Path]:
+    """Apache on that port, passing on to the cloud master's; its log of errors.
+
+    `besides` is configuration of the test's own, before what is packaged.
+    """
     packaged = PACKAGED.read_text()
     assert "127.0.0.1:8107" in packaged
     file = folder / "httpd.conf"
@@ -53,7 +56,7 @@ def apache(folder: Path, port: int, web_port: int) -> Iterator[Path]:
     file.write_text(
         _MAIN.format(
             folder=folder, port=port, modules=modules,
-            packaged=packaged.replace("127.0.0.1:8107", f"127.0.0.1:{web_port}"),
+            packaged=besides + packaged.replace("127.0.0.1:8107", f"127.0.0.1:{web_port}"),
         )
     )  # fmt: skip
     server = subprocess.Popen(

@@ -17,6 +17,8 @@ from tests.integration.apache import apache, why_not
 
 pytestmark = pytest.mark.integration
 CHUNK = 4 * 1024 * 1024
+# The tests say where a request comes from, since all of theirs come from this machine.
+AS_FROM = "RemoteIPHeader X-Comes-From\nRemoteIPInternalProxy 127.0.0.1\n"
 
 
 class Telling(BaseHTTPRequestHandler):
@@ -48,7 +50,7 @@ def proxy(tmp_path: Path) -> Iterator[int]:
     thread.start()
     port = free_ports().web
     try:
-        with apache(tmp_path, port, server.server_address[1]):
+        with apache(tmp_path, port, server.server_address[1], AS_FROM):
             yield port
     finally:
         server.shutdown()
@@ -56,10 +58,13 @@ def proxy(tmp_path: Path) -> Iterator[int]:
         server.server_close()
 
 
-def ask(port: int, path: str, body: bytes = b"", method: str = "GET") -> tuple[int, bytes]:
+def ask(
+    port: int, path: str, body: bytes = b"", method: str = "GET", come_from: str = "192.168.7.1"
+) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection.request(method, path, body, {"Host": "cloud.example.org"})
+        headers = {"Host": "cloud.example.org", "X-Comes-From": come_from}
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
@@ -74,7 +79,26 @@ def test_everything_goes_to_the_cloud_master_with_its_own_host(proxy: int, path:
 
 @pytest.mark.parametrize("path", ["/cobbler/x", "/cobbler_api", "/cblr/svc", "/.well-known/acme-challenge/x"])
 def test_what_is_apaches_own_stays_there(proxy: int, path: str) -> None:
-    assert ask(proxy, path)[0] in (403, 404)
+    for come_from in ("192.168.7.1", "203.0.113.7"):
+        assert ask(proxy, path, come_from=come_from)[0] == 404  # not there, and not refused
+
+
+@pytest.mark.parametrize("come_from", ["203.0.113.7", "2001:db8::7", "172.32.0.1", "11.0.0.1"])
+def test_strangers_reach_nothing_but_the_reports_of_installing_machines(proxy: int, come_from: str) -> None:
+    for path in (
+        "/", "/api/v1/clouds", "/install", "//api/v1/clouds", "/install/../api/v1/clouds", "/install/%2e%2e/",
+        "/cobbler/../machines", "/cobbler/%2e%2e/machines", "/.well-known/acme-challenge/../../x",
+    ):  # fmt: skip
+        assert ask(proxy, path, come_from=come_from)[0] in (403, 404), path
+    status, told = ask(proxy, "/install/token/booted", come_from=come_from)
+    assert (status, json.loads(told)[0]) == (200, "/install/token/booted")
+
+
+@pytest.mark.parametrize(
+    "come_from", ["10.1.2.3", "172.16.0.1", "192.168.7.1", "fd00::1", "fe80::1", "127.0.0.9"]
+)
+def test_private_networks_reach_it(proxy: int, come_from: str) -> None:
+    assert ask(proxy, "/api/v1/clouds", come_from=come_from)[0] == 200
 
 
 def test_a_chunk_of_an_image_fits_and_nothing_larger(proxy: int) -> None:
