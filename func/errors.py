@@ -3,6 +3,7 @@
 FuncError
  |- ConfigError        a configuration file cannot be used: file, line, key, what would be right
  |- NoMinions          no certificate matches the target specification
+ |- JobBookError       the file of asynchronous calls cannot be used
  |- WireError          bytes on the wire that the protocol does not allow
  |- CallError          one call to one minion did not give a value
  |   |- MinionUnreachable    no connection, or it broke        (text as Func shows it: `[Errno 111] ...`)
@@ -16,6 +17,8 @@ FuncError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class FuncError(Exception):
     """Root of every error of this package; its text is fit to show to a user."""
@@ -26,7 +29,15 @@ class ConfigError(FuncError):
 
 
 class NoMinions(FuncError):
-    """No minion's certificate matches the target specification."""
+    """No minion's certificate matches the target specification; `near` are names that may have been meant."""
+
+    def __init__(self, text: str, near: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.near = tuple(near)
+
+
+class JobBookError(FuncError):
+    """The file in which an overlord remembers its asynchronous calls cannot be used."""
 
 
 class WireError(FuncError):

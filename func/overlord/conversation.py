@@ -38,6 +38,7 @@ class Request:
 
     minion: str
     body: bytes
+    request_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ class Conversation:
         if sock is None:
             sock = yield from self._open()
         self.sock, self.deadline = sock, self.ends_at
-        head = request_head(self.request.minion, self.means.port, len(self.request.body))
+        request = self.request
+        head = request_head(request.minion, self.means.port, len(request.body), request.request_id)
         self.phase = "sending the call"
         failure = yield from self._send(sock, head)
         if failure is None:

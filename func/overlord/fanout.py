@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import Any, Callable, Optional
 from certmaster.config import CertmasterConfig
 from func import wire
 from func.config import OverlordConfig
-from func.errors import BadReply, CallError, WireError
+from func.errors import BadReply, CallError, ConfigError, WireError
 from func.overlord.conversation import Means, Request
 from func.overlord.credentials import Credentials
 from func.overlord.exchange import Reply, exchange
@@ -29,6 +30,9 @@ CONNECT_TIMEOUT_S = 10.0
 """How long a minion has until the TLS handshake is done: a dead one is known before a long call ends."""
 
 
+_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+
+
 @dataclass(frozen=True)
 class Result:
     """What one minion gave: a value or an error, never both."""
@@ -39,7 +43,10 @@ class Result:
 
 
 class Fanout:
-    """Calls minions in parallel over kept connections. Thread-safe; `close` ends the connections."""
+    """Calls minions in parallel over kept connections. Thread-safe; `close` ends the connections.
+
+    `timeout_s` is what a minion has where a call does not say.
+    """
 
     def __init__(
         self,
@@ -52,7 +59,7 @@ class Fanout:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._port = config.listen_port
-        self._timeout_s = config.socket_timeout or DEFAULT_TIMEOUT_S
+        self.timeout_s = config.socket_timeout or DEFAULT_TIMEOUT_S
         self._connect_timeout_s = connect_timeout_s
         self._limits = limits or Limits()
         self._monotonic = monotonic
@@ -72,19 +79,25 @@ class Fanout:
         return self._known.expires_at(minion)
 
     def ask(
-        self, calls: Mapping[str, tuple[str, tuple[Any, ...]]], timeout_s: Optional[float] = None
+        self,
+        calls: Mapping[str, tuple[str, tuple[Any, ...]]],
+        timeout_s: Optional[float] = None,
+        request_id: str = "",
     ) -> Iterator[list[Result]]:
         """Call {minion: (method, args)}, all at once; yields groups of results as they come in.
 
         Nothing is sent before the first group is asked for. Each minion comes once, none later than
-        `timeout_s`; the time the caller spends on a group does not count. Raises ConfigError and, for
+        `timeout_s`; the time the caller spends on a group does not count. `request_id` (64 letters, digits
+        and dashes at most) goes with every call into the minions' audit logs. Raises ConfigError and, for
         arguments without a form on the wire, WireError, both at once.
         """
+        check_request_id(request_id)
         requests = [
-            Request(minion, wire.encode_call(method, args)) for minion, (method, args) in calls.items()
+            Request(minion, wire.encode_call(method, args), request_id)
+            for minion, (method, args) in calls.items()
         ]
         means = self._means()
-        limit_s = self._timeout_s if timeout_s is None else timeout_s
+        limit_s = self.timeout_s if timeout_s is None else timeout_s
         return self._results(means, requests, limit_s)
 
     def call(self, minion: str, method: str, *args: Any, timeout_s: Optional[float] = None) -> Any:
@@ -114,6 +127,12 @@ class Fanout:
         return Means(
             context, self._pool, self._resolver.resolve, self._port, self._limits, self._connect_timeout_s
         )
+
+
+def check_request_id(request_id: str) -> None:
+    """Raise ConfigError for what cannot stand in the header; the empty one means none."""
+    if request_id and not _REQUEST_ID.fullmatch(request_id):
+        raise ConfigError(f"the request id {request_id!r} is not 1 to 64 letters, digits and dashes")
 
 
 def _result(reply: Reply) -> Result:

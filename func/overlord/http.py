@@ -23,11 +23,12 @@ class Limits:
     max_body: int = 64 << 20
 
 
-def request_head(host: str, port: int, length: int) -> bytes:
+def request_head(host: str, port: int, length: int, request_id: str = "") -> bytes:
     """The head of a call; sent apart from the body, because historic minions choke on both in one record."""
+    named = f"X-Request-Id: {request_id}\r\n" if request_id else ""
     return (
         f"POST /RPC2 HTTP/1.1\r\nHost: {host}:{port}\r\nAccept-Encoding: gzip\r\n"
-        f"Content-Type: text/xml\r\nContent-Length: {length}\r\n\r\n"
+        f"Content-Type: text/xml\r\nContent-Length: {length}\r\n{named}\r\n"
     ).encode("latin-1", "replace")
 
 
