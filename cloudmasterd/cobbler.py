@@ -19,7 +19,7 @@ from cloudmasterd.model import Profile
 PATH = "/cobbler_api"
 CONNECT_S = 5.0
 ANSWER_S = 20.0
-MAX_REPLY_BYTES = 32 * 2**20  # a profile takes about 5 kB of XML
+MAX_REPLY_BYTES = 32 * 2**20  # a profile takes about 4 kB of XML
 MAX_TEXT = 500
 INHERITED = "<<inherit>>"
 HIDDEN = "(hidden)"
