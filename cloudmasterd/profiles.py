@@ -23,6 +23,11 @@ log = logging.getLogger(__name__)
 WAIT_S = 10.0
 """How long who asks for the catalogue as it is now waits for the cobbler server."""
 
+MAX_WAITING = 8
+"""How many creates may wait for it at a time; each holds a thread of the web server."""
+LATELY_S = 1.0
+"""An answer that is no older is as good as a new one."""
+
 # cobbler's word for what runs on a cloud instance of another word
 RUNS_ON = {"i386": "x86_64", "ppc64el": "ppc64le"}
 
@@ -44,6 +49,7 @@ class Profiles:
         self._server = "" if cobbler is None else str(cobbler.address)
         self._lock = threading.Lock()
         self._asking: Optional[Future[None]] = None
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self._store.adopt(self._server)
 
     @property
@@ -92,15 +98,33 @@ class Profiles:
         """
         if self._cobbler is None:
             return self.find(spec)  # there is none, and that is what it says
+        known = self._find_lately(spec)
+        if known is not None:
+            return known
+        about = self.about()
+        if not self._waiting.acquire(blocking=False):  # a crowd: no more threads are spent on waiting
+            if about.error is None:
+                return self.find(spec)
+            raise CobblerUnreachable(self._refusal(spec, about.error))
         try:
             self.refresh()
         except CobblerError as exc:
-            raise type(exc)(
-                f"a machine instance cannot be installed from the profile {spec.source.profile} now, because"
-                f" koan would have to ask there too: {exc}{self._age_text()}. Try again when it answers, or"
-                " take an image or an ISO image"
-            ) from exc
+            raise type(exc)(self._refusal(spec, str(exc))) from exc
+        finally:
+            self._waiting.release()
         return self.find(spec)
+
+    def _find_lately(self, spec: MachineSpec) -> Optional[Profile]:
+        """The profile, where the server has just said what it has; None where it has to be asked."""
+        about = self.about()
+        if about.fetched_at is None or about.error is not None:
+            return None
+        if (self._clock.now() - about.fetched_at).total_seconds() > LATELY_S:
+            return None
+        try:
+            return self.find(spec)
+        except Invalid:
+            return None  # it may have been registered since
 
     def refresh(self) -> Catalogue:
         """Ask the cobbler server now and wait for it; CobblerError, and the store has learned why.
@@ -131,9 +155,10 @@ class Profiles:
         with self._lock:
             if self._asking is not None:
                 return self._asking, False
-            self._asking = asking = Future[None]()
-        threading.Thread(target=self._run, args=(cobbler, asking), name="cobbler", daemon=True).start()
-        return asking, True
+            asking = Future[None]()
+            threading.Thread(target=self._run, args=(cobbler, asking), name="cobbler", daemon=True).start()
+            self._asking = asking
+            return asking, True
 
     def _need(self) -> Cobbler:
         if self._cobbler is None:
@@ -175,13 +200,19 @@ class Profiles:
             self._store.confirm(self._server, self._clock.now())
         else:
             self._store.put(self._server, profiles, modified, self._clock.now())
-            log.info("the cobbler server %s has %d profiles", self._server, len(profiles))
+            if modified != before.modified:
+                log.info("profiles of the cobbler server %s: %d", self._server, len(profiles))
         if before.error is not None:
             log.info("the cobbler server %s answers again", self._server)
 
-    def _age_text(self) -> str:
+    def _refusal(self, spec: MachineSpec, why: str) -> str:
         fetched_at = self.about().fetched_at
-        return "" if fetched_at is None else f" (last heard of {age(self._clock.now() - fetched_at)} ago)"
+        old = "" if fetched_at is None else f" (last heard of {age(self._clock.now() - fetched_at)} ago)"
+        return (
+            f"a machine instance cannot be installed from the profile {spec.source.profile} now, because koan"
+            f" would have to ask there too: {why}{old}. Try again when it answers, or take an image or an ISO"
+            " image"
+        )
 
     def _none_text(self, name: str) -> str:
         if self._cobbler is None:

@@ -12,7 +12,8 @@ from cloudmasterd.web.site import Site
 from cloudmasterd.web.transport import MAX_CHUNK, MAX_HEAD, REQUEST_S, Server
 from cloudmasterd.web.waiting import Waits
 
-# more than may be held at once by waits (36) and refreshes (12), so that some are left for all the rest
+# more than may be held at once by waits (36), refreshes (12) and those who wait for the cobbler server (12),
+# so that some are left for all the rest
 THREADS = 64
 BACKLOG = 128
 

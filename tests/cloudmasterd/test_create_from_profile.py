@@ -249,6 +249,7 @@ def test_an_unknown_profile_makes_no_task(site: Site) -> None:
 
 def test_a_silent_cobbler_makes_no_task_and_leaves_nothing_reserved(site: Site) -> None:
     site.create()
+    site.clock.advance(2)
     site.cobbler.error = CobblerUnreachable("the cobbler server does not answer: refused")
     free_mb = site.store.get_cloud("cloud1").free_memory_mb
     with pytest.raises(CobblerUnreachable, match="Try again when it answers"):
@@ -260,6 +261,7 @@ def test_a_silent_cobbler_makes_no_task_and_leaves_nothing_reserved(site: Site) 
 def test_the_same_request_again_gets_its_task_though_cobbler_is_silent_now(site: Site) -> None:
     asker = replace(ASKER, key="k", request_hash="h")
     task = site.works.machines.create(look(), asker)
+    site.clock.advance(2)
     site.cobbler.error = CobblerUnreachable("silent")
     assert site.works.machines.create(look(), asker).id == task.id
 

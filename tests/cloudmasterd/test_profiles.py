@@ -19,11 +19,11 @@ from cloudmasterd.errors import (
     Invalid,
     NotFound,
 )
-from cloudmasterd.profiles import Profiles, arch_of
+from cloudmasterd.profiles import MAX_WAITING, Profiles, arch_of
 from cloudmasterd.spec import MachineSpec, Source
 from cloudmasterd.store import Store
 from tests.cloudmasterd.works import spec
-from tests.fakes import FakeClock, FakeCobbler, profile
+from tests.fakes import FakeClock, FakeCobbler, profile, wait_for
 
 F8, RHEL5 = "GenomeCloud-F8-i386", "GenomeCloud-RHEL5U2-x86_64"
 DOWN = CobblerUnreachable("the cobbler server http://cobbler.example.org does not answer: refused")
@@ -208,10 +208,40 @@ def test_an_unknown_profile_is_refused_with_the_nearest(shelf: Shelf, name: str,
 
 def test_who_creates_asks_the_server_and_finds_what_was_registered_just_now(shelf: Shelf) -> None:
     shelf.profiles.refresh()
-    shelf.cobbler.put(profile("fresh"))
+    shelf.cobbler.put(profile("fresh"))  # within the second in which an answer is as good as a new one
     with pytest.raises(Invalid, match="has no profile 'fresh'"):
         shelf.profiles.find(wanted("fresh"))
     assert shelf.profiles.find_now(wanted("fresh")).name == "fresh"
+
+
+def test_creates_that_come_close_together_ask_once(shelf: Shelf) -> None:
+    for _ in range(5):
+        assert shelf.profiles.find_now(wanted(RHEL5)).name == RHEL5
+    assert shelf.cobbler.asked == ["modified", "profiles"]
+    shelf.clock.advance(2)
+    shelf.profiles.find_now(wanted(RHEL5))
+    assert shelf.cobbler.asked == ["modified", "profiles", "modified"]
+
+
+def test_a_crowd_does_not_wait_for_a_server_that_hangs(shelf: Shelf) -> None:
+    shelf.profiles.refresh()
+    shelf.clock.advance(60)
+    shelf.cobbler.hold = threading.Event()
+    callers = [
+        threading.Thread(target=shelf.profiles.find_now, args=(wanted(RHEL5),)) for _ in range(MAX_WAITING)
+    ]
+    for caller in callers:
+        caller.start()
+    try:
+        wait_for(lambda: shelf.profiles._waiting._value == 0, "as many to wait as may")
+        assert shelf.profiles.find_now(wanted(RHEL5)).name == RHEL5, "by what was heard last"
+        shelf.store.profiles.fail(shelf.profiles.about().server, str(DOWN), shelf.clock.now())
+        with pytest.raises(CobblerUnreachable, match="Try again when it answers"):
+            shelf.profiles.find_now(wanted(RHEL5))
+    finally:
+        shelf.cobbler.hold.set()
+        for caller in callers:
+            caller.join(20)
 
 
 def test_a_silent_server_refuses_a_create_with_what_to_do(shelf: Shelf) -> None:

@@ -147,6 +147,7 @@ def test_a_create_from_an_unknown_profile_says_the_nearest(stocked: Any) -> None
 
 def test_a_create_while_cobbler_is_down_says_what_to_do(stocked: Any) -> None:
     stocked.cobbler.error = DOWN
+    stocked.clock.time += timedelta(seconds=2)
     refused = stocked.send("POST", "/api/v1/machines", body())
     assert refused.status == 504
     assert "Try again when it answers" in refused.json()["detail"]
@@ -284,6 +285,7 @@ def test_what_is_wrong_with_a_profile_stands_at_its_field(
 def test_a_form_sent_while_cobbler_is_down_keeps_what_was_typed(stocked: Any) -> None:
     form = read(stocked, f"/machines/new?profile={F8}").form("/machines/new")
     stocked.cobbler.error = DOWN
+    stocked.clock.time += timedelta(seconds=2)
     answer = post(stocked, form, "create", name="a1", metadata="certmaster=c")
     assert answer.status == 504
     again = page(answer)
