@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from certmaster import ca, rpc
+from certmaster.audit import acting
 from certmaster.authority import Authority
 from certmaster.door import plain_response, response
 from certmaster.errors import AlreadyMade, BadRequest, CertmasterError, UnknownName
@@ -49,7 +50,8 @@ class Admin:
             wanted = ", ".join(kind.__name__ for kind in types) or "no arguments"
             return response(200, rpc.encode_fault(f"{method} takes {wanted}", rpc.WRONG))
         try:
-            result = act(*args)
+            with acting(peer):
+                result = act(*args)
         except CertmasterError as exc:
             log.warning("%s: %s%r refused: %s", peer, method, args, exc)
             code = next((code for kind, code in _CODES if isinstance(exc, kind)), rpc.FAILED)
@@ -60,6 +62,7 @@ class Admin:
     def _new_token(self, name: str, expires_s: int, replace: bool, mark: str) -> dict[str, Any]:
         pin = ca.pin(self._authority.prepare())
         token, secret = self._authority.tokens.add(name, expires_s, replace, mark)
+        self._authority.audit.add("new-token", token.name, f"token {token.id}, until {token.expires_at}")
         return {
             "id": token.id,
             "token": secret,
@@ -85,6 +88,7 @@ class Admin:
 
     def _delete_token(self, token_id: str) -> bool:
         self._authority.tokens.delete(token_id)
+        self._authority.audit.add("delete-token", token_id, "deleted")
         return True
 
     def _describe(self) -> dict[str, Any]:

@@ -1,74 +1,47 @@
-"""Decide which requests become certificates, and keep the authority's files in step with that."""
+"""Decide which requests become certificates, and which certificates stay good."""
 
 from __future__ import annotations
 
-import difflib
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Optional
 
-from certmaster import ca, proof
-from certmaster.certdir import (
-    PUBLIC,
-    SECRET,
-    find_file,
-    list_files,
-    locked,
-    modified_at,
-    read_file,
-    remove_file,
-    secret_mode,
-    write_file,
-)
+from certmaster import ca, proof, renewal
+from certmaster.audit import Audit
+from certmaster.certdir import PUBLIC, SECRET, locked, read_file, remove_file, write_file
 from certmaster.config import CertmasterConfig
 from certmaster.errors import (
     BadCertificate,
     BadRequest,
     FileError,
     KeyConflict,
+    RenewalRefused,
     TokenRefused,
     UnknownName,
 )
-from certmaster.names import authority_name
+from certmaster.revocation import Revocations, kept
+from certmaster.seal import Seal
+from certmaster.shelf import Shelf, Signed, Waiting, file_stem, nearest
 from certmaster.tokens import Tokens
+from certmaster.triggers import Triggers
 
 log = logging.getLogger(__name__)
 
 # Anyone on the network may leave a request: what waits must not fill the disk.
 MOST_WAITING = 1000
 
-_KEY = "certmaster.key"
-_CERT = "certmaster.crt"
-
-
-@dataclass(frozen=True)
-class Signed:
-    """One signed certificate."""
-
-    name: str
-    path: Path
-    expires_at: datetime
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """One request that waits; its key is the empty string where the file cannot be read as a request."""
-
-    name: str
-    key_fingerprint: str
-    since: datetime
+_SOUND_DIGESTS = ("sha256", "sha384", "sha512")
 
 
 class Authority:
     """A certificate authority in the files of certmaster.conf.
 
     Safe to use from several threads and processes at once. `now` tells the time in UTC, `chance(n)` gives n
-    random bits. Every method raises FileError where a file is in the way.
+    random bits. Every method raises FileError where a file is in the way, and those that sign or remove
+    raise TriggerFailed. Who is behind a change is said by `audit.acting`.
     """
 
     def __init__(
@@ -81,57 +54,74 @@ class Authority:
         most_waiting: int = MOST_WAITING,
     ) -> None:
         self._config = config
-        self._host_name = host_name
         self._now = now
-        self._chance = chance
-        self._key_bits = key_bits
         self._most_waiting = most_waiting
+        self._seal = Seal(config.cadir, host_name, now, chance, key_bits)
+        self.shelf = Shelf(config.certroot, config.csrroot, config.cert_extension, config.historic_requests)
+        self._revocations = Revocations(config.cadir, config.revokedroot, self._seal, now)
+        self._triggers = Triggers(config.trigger_dir)
+        self.audit = Audit(config.audit_log, now)
         self.tokens = Tokens(config.tokenroot, now, lambda: locked(config.cadir))
 
     def prepare(self) -> bytes:
         """The authority's certificate; key and certificate are made where there are none yet."""
-        if not ((self._config.cadir / _KEY).exists() and (self._config.cadir / _CERT).exists()):
-            with locked(self._config.cadir):
-                self._make_pair()
-        return self._check_pair()
+        return self._seal.prepare()
 
     def certificate(self) -> bytes:
         """The authority's certificate as it lies in its file."""
-        return self._read(_CERT)
+        return self._seal.certificate()
 
-    def enrol(self, csr_pem: bytes) -> Optional[bytes]:
+    def crl(self) -> bytes:
+        """The list of revoked certificates, signed anew where that is due."""
+        return self._revocations.publish(self._replaced)
+
+    def enrol(self, csr_pem: bytes, with_triggers: bool = True) -> Optional[bytes]:
         """The certificate for a request, None while it waits for an administrator.
 
         Raises BadRequest for an unsound one, KeyConflict where the name belongs to another key, TokenRefused
         where it shows a token that is not good; such a request is not kept waiting.
         """
-        request = ca.read_request(csr_pem)
-        if proof.is_proof(request.challenge):
-            return self._enrol_by_token(request, csr_pem)
+        triggers = self._triggers.run if with_triggers else _no_trigger
+        request = self._read_request(csr_pem)
+        triggers("request", "pre", request.name)
         # Most calls are polls; those find what is there without keeping a signature waiting.
-        issued = self._issued(request)
-        if issued is not None:
-            return issued
-        with locked(self._config.cadir):
-            issued = self._issued(request)
-            if issued is not None:
-                return issued
-            is_waiting = self._is_waiting(request)
-            if self._config.autosign:
-                return self._sign(request, csr_pem)
-            if not is_waiting:
-                self._keep_waiting(request, csr_pem)
-        return None
+        is_new = False
+        if proof.is_proof(request.challenge):
+            pem, is_new = self._enrol_by_token(request, csr_pem, triggers)
+        elif (found := self._issued(request)) is not None:
+            pem = found
+        elif self._config.autosign:
+            self._check_key(request)
+            triggers("sign", "pre", request.name)
+            with locked(self._config.cadir):
+                pem = self._issued(request) or b""
+                if not pem:
+                    self._is_waiting(request)
+                    pem, is_new = self._sign(request, csr_pem), True
+        else:
+            if self._keep_waiting(request, csr_pem):
+                triggers("request", "post", request.name)
+            return self._issued(request)
+        if is_new:
+            triggers("sign", "post", request.name)
+            triggers("request", "post", request.name)
+        return pem
 
-    def _enrol_by_token(self, request: ca.CertRequest, csr_pem: bytes) -> bytes:
+    def _enrol_by_token(
+        self, request: ca.CertRequest, csr_pem: bytes, triggers: Callable[[str, str, str], None]
+    ) -> tuple[bytes, bool]:
         """Sign once for whoever proves to have a token; the same request gets its certificate again."""
         name, key = request.name, request.key_fingerprint
+        self._check_key(request)
+        if self._still_good(request) is None:
+            self.tokens.proved(request.challenge, name, key)  # no program runs for a token that is not good
+            triggers("sign", "pre", name)
         with locked(self._config.cadir):
-            there = self._signed(name)
+            there = self.shelf.signed(name)
             conflict = "" if there is None else self._conflict(request, there)
             if there is not None and not conflict and ca.expires_at(there) > self._now():
                 self.tokens.end_claims(name)  # what a crash cut off is done
-                return there
+                return there, False
             token = self.tokens.proved(request.challenge, name, key)
             if conflict and not token.replace:
                 raise TokenRefused(f"{conflict}; so does a token made with --replace. Its own is not used up")
@@ -139,45 +129,62 @@ class Authority:
             token = self.tokens.claim(token, name, key)
             if there is not None and conflict:
                 self.tokens.end_claims(name, but=token.id)
-                self._set_aside(name, there)
-            if find_file(self._config.csrroot, f"{name}.csr").exists():
+                self._set_aside(self._config.replacedroot, name, there)
+                self._revocations.add([there])
+                log.warning("the certificate of %s is replaced: the old one is revoked", name)
+                self.audit.add("replace", name, f"serial {ca.serial_number(there):x} revoked")
+            if self.shelf.csr_file(name).exists():
                 log.warning(
                     "the request that waited under %s is dropped: %s came with a token", name, key[:16]
                 )
-            pem = self._sign(request, csr_pem)
+            pem = self._sign(request, csr_pem, f", token {token.id}")
             self.tokens.use_up(token)
-        return pem
+        return pem, True
+
+    def renew(self, csr_pem: bytes, signature: bytes) -> bytes:
+        """A certificate for a new key, for whoever holds that of the name's good certificate.
+
+        The same request again gets the same certificate: that is the lost reply. Raises BadRequest,
+        RenewalRefused.
+        """
+        request = self._read_request(csr_pem)
+        self._check_key(request)
+        with locked(self._config.cadir):
+            there = self.shelf.signed(request.name)
+            if there is None:
+                raise RenewalRefused(f"{request.name} has no certificate here: it must enrol")
+            if ca.key_fingerprint(there) == request.key_fingerprint:
+                return there
+            said = renewal.message(request.name, there, request.key_fingerprint)
+            if not ca.holder_signed(there, said, signature):
+                raise RenewalRefused(f"the renewal of {request.name} is not signed by the key it has now")
+            if not ca.is_issued_by(there, self._seal.certificate()):
+                raise RenewalRefused(f"the certificate of {request.name} is from another authority")
+            if ca.expires_at(there) <= self._now():
+                raise RenewalRefused(
+                    f"the certificate of {request.name} ended on {ca.expires_at(there):%Y-%m-%d}: "
+                    f"`certmaster-ca --new-token {request.name} --replace` lets it in again"
+                )
+            if self._revocations.has(there):
+                raise RenewalRefused(f"the certificate of {request.name} is revoked")
+            self._set_aside(self._config.renewedroot, request.name, there)
+            return self._sign(request, csr_pem, ", renewed")
 
     def list_waiting(self) -> list[str]:
         """The names that wait for a signature, sorted."""
-        return [path.stem for path in list_files(self._config.csrroot, ".csr")]
+        return self.shelf.list_waiting()
 
     def describe_waiting(self) -> list[Waiting]:
         """The requests that wait, by name, with what tells them apart."""
-        found = []
-        for path in list_files(self._config.csrroot, ".csr"):
-            pem = read_file(path)
-            if pem is None:
-                continue  # just signed or cleaned
-            try:
-                key = ca.read_request(pem).key_fingerprint
-            except BadRequest:
-                key = ""
-            found.append(Waiting(path.stem, key, modified_at(path) or self._now()))
-        return found
+        return self.shelf.describe_waiting()
 
     def list_signed(self, patterns: Sequence[str] = ()) -> list[Signed]:
         """The signed certificates whose names match one of the globs (all without one), by name."""
-        found = []
-        for path in list_files(self._config.certroot, self._suffix):
-            name = path.name[: -len(self._suffix)]
-            if not patterns or _matches(name, patterns):
-                found.append(Signed(name, path, ca.expires_at(self._certificate(path))))
-        return found
+        return self.shelf.list_signed(patterns)
 
     def list_hashes(self, patterns: Sequence[str] = ()) -> list[str]:
         """`CN-HASH` of each signed certificate that matches, as Func's access lists write it."""
-        pems = [self._certificate(signed.path) for signed in self.list_signed(patterns)]
+        pems = [self.shelf.certificate(path) for path in self.shelf.find_signed(patterns)]
         return [f"{ca.common_name(pem)}-{ca.subject_hash(pem)}" for pem in pems]
 
     def sign(self, name: str) -> Path:
@@ -186,60 +193,106 @@ class Authority:
         Raises UnknownName, BadRequest, KeyConflict.
         """
         self.prepare()
+        path = self.shelf.csr_file(file_stem(name))
+        if not path.exists():
+            raise UnknownName(self._nothing_under(name))
+        self._triggers.run("sign", "pre", path.stem.lower())
         with locked(self._config.cadir):
-            path = find_file(self._config.csrroot, f"{_file_stem(name)}.csr")
             csr_pem = read_file(path)
             if csr_pem is None:
                 raise UnknownName(self._nothing_under(name))
-            request = ca.read_request(csr_pem)
+            request = self._read_request(csr_pem)
             if request.name != path.stem.lower():
                 raise BadRequest(f"{path} asks for the name {request.name!r}: clean it and let it ask again")
             if self._issued(request) is None:
+                self._check_key(request)
                 self._sign(request, csr_pem)
             else:
                 remove_file(path)
-        return self._cert_file(request.name)
+        self._triggers.run("sign", "post", request.name)
+        return self.shelf.cert_file(request.name)
 
     def clean(self, pattern: str) -> list[Path]:
-        """Remove the requests and certificates whose names match a glob; what was removed.
+        """Remove the requests and revoke the certificates whose names match a glob; the files removed.
 
         Raises UnknownName.
         """
+        return self._remove(pattern, revoke_keys=False)
+
+    def revoke(self, name: str) -> list[Path]:
+        """Like `clean`, and the keys of those certificates are never signed again, under no name."""
+        return self._remove(name, revoke_keys=True)
+
+    def _remove(self, pattern: str, revoke_keys: bool) -> list[Path]:
+        self.prepare()
+        waiting, signed = self.shelf.find_waiting([pattern]), self.shelf.find_signed([pattern])
+        if not waiting + signed:
+            names = self.list_waiting() + [self.shelf.name_of(p) for p in self.shelf.find_signed(())]
+            raise UnknownName(f"nothing waits or is signed for {pattern!r}{nearest(pattern, names)}")
+        names = sorted({p.stem.lower() for p in waiting} | {self.shelf.name_of(p).lower() for p in signed})
+        for name in names:
+            self._triggers.run("remove", "pre", name)
         with locked(self._config.cadir):
-            waiting = list_files(self._config.csrroot, ".csr")
-            found = [p for p in waiting if _matches(p.stem, [pattern])]
-            signed = list_files(self._config.certroot, self._suffix)
-            found += [p for p in signed if _matches(p.name[: -len(self._suffix)], [pattern])]
-            if not found:
-                names = self.list_waiting() + [p.name[: -len(self._suffix)] for p in signed]
-                raise UnknownName(f"nothing waits or is signed for {pattern!r}{_nearest(pattern, names)}")
-            for path in found:
-                if path.name.endswith(self._suffix):
-                    self.tokens.end_claims(path.name[: -len(self._suffix)].lower())
+            # On the list before it is gone: what a crash cuts off is still there to be removed.
+            self._revoke(signed, revoke_keys)
+            for path in waiting + signed:
                 remove_file(path)
-        return found
+        for name in names:
+            self.audit.add("revoke" if revoke_keys else "clean", name, "removed")
+            self._triggers.run("remove", "post", name)
+        return waiting + signed
 
-    @property
-    def _suffix(self) -> str:
-        return f".{self._config.cert_extension}"
+    def _revoke(self, signed: Sequence[Path], revoke_keys: bool) -> None:
+        """Put certificates on the list, and what they were renewed from; the lock is held."""
+        revoked: list[bytes] = []
+        renewed = kept(self._config.renewedroot, self.shelf.suffix)
+        for path in signed:
+            pem, name = read_file(path), self.shelf.name_of(path).lower()
+            self.tokens.end_claims(name)
+            try:
+                certs = [] if pem is None else [pem]
+                certs += [cert for of, cert in renewed if of == name and cert != pem]
+                if revoke_keys:
+                    for cert in certs:
+                        self._revocations.keep(name, cert, self._config.cert_extension)
+                revoked += certs
+            except BadCertificate as exc:
+                log.warning("%s is removed and cannot be revoked: %s", path, exc)
+        if revoked:
+            self._revocations.add(revoked)
 
-    def _cert_file(self, name: str) -> Path:
-        return find_file(self._config.certroot, f"{name}{self._suffix}")
+    def upgrade(self) -> list[Path]:
+        """Sign every certificate with a weak digest anew, with SHA-256 and for the same key; their files."""
+        issuer = self.prepare()
+        done = []
+        with locked(self._config.cadir):
+            for path in self.shelf.find_signed(()):
+                pem, name = self.shelf.certificate(path), self.shelf.name_of(path).lower()
+                good = ca.is_issued_by(pem, issuer) and ca.expires_at(pem) > self._now()
+                if ca.digest(pem) in _SOUND_DIGESTS or not good or self._revocations.has(pem):
+                    continue
+                serial = self._seal.next_serial()
+                self._set_aside(self._config.renewedroot, name, pem)
+                new = ca.sign_again(pem, issuer, self._seal.key(), serial, self._now())
+                write_file(path, new, PUBLIC)
+                self.audit.add("upgrade", name, f"signed with SHA-256, serial {serial:x}")
+                done.append(path)
+        return done
 
-    def _certificate(self, path: Path) -> bytes:
-        """The bytes of a signed certificate, looked at once so that every error names the file."""
-        pem = read_file(path)
-        if pem is None:
-            raise FileError(f"{path}: has just been removed")
-        try:
-            ca.common_name(pem)
-        except BadCertificate as exc:
-            raise FileError(f"{path}: {exc}") from exc
-        return pem
+    def _read_request(self, csr_pem: bytes) -> ca.CertRequest:
+        return ca.read_request(csr_pem, admit_weak=self._config.historic_requests)
+
+    def _check_key(self, request: ca.CertRequest) -> None:
+        """Raise KeyConflict for a key that was revoked by name."""
+        if self._revocations.has_key(request.key_fingerprint):
+            raise KeyConflict(
+                f"{request.name} asks with the key {request.key_fingerprint[:16]}..., which was revoked: "
+                "remove its key file there, so that it makes a new one"
+            )
 
     def _issued(self, request: ca.CertRequest) -> Optional[bytes]:
         """The certificate that the request's key has and can still use, if any; raises KeyConflict."""
-        pem = self._signed(request.name)
+        pem = self.shelf.signed(request.name)
         if pem is None:
             return None
         conflict = self._conflict(request, pem)
@@ -247,35 +300,40 @@ class Authority:
             raise KeyConflict(conflict)
         return pem if ca.expires_at(pem) > self._now() else None
 
-    def _signed(self, name: str) -> Optional[bytes]:
-        path = self._cert_file(name)
-        return self._certificate(path) if path.exists() else None
+    def _still_good(self, request: ca.CertRequest) -> Optional[bytes]:
+        try:
+            return self._issued(request)
+        except KeyConflict:
+            return None
 
     def _conflict(self, request: ca.CertRequest, pem: bytes) -> str:
         """Why the certificate under the request's name stands against it; empty where it does not."""
         free = f"`certmaster-ca --clean {request.name}` frees the name"
         if ca.key_fingerprint(pem) != request.key_fingerprint:
             return f"{request.name} is signed for another key than {request.key_fingerprint[:16]}...: {free}"
-        if not ca.is_issued_by(pem, self._read(_CERT)):
-            return f"{self._cert_file(request.name)} is from another authority: {free}"
+        if not ca.is_issued_by(pem, self._seal.certificate()):
+            return f"{self.shelf.cert_file(request.name)} is from another authority: {free}"
         return ""
 
-    def _set_aside(self, name: str, pem: bytes) -> None:
-        """Keep a certificate that is about to be replaced: it is good until its end, unless it is revoked.
+    def _set_aside(self, directory: Path, name: str, pem: bytes) -> None:
+        """Keep a certificate that another takes the place of.
 
         The copy is written before the original goes: one that is still in certroot was never replaced.
         """
-        path = self._config.replacedroot / f"{name}-{ca.serial_number(pem):x}{self._suffix}"
-        write_file(path, pem, PUBLIC)
-        log.warning("the certificate of %s is replaced: the old one is kept in %s", name, path)
+        write_file(directory / f"{name}-{ca.serial_number(pem):x}{self.shelf.suffix}", pem, PUBLIC)
+
+    def _replaced(self) -> list[bytes]:
+        """What was replaced before there was a list: it begins with that."""
+        found = kept(self._config.replacedroot, self.shelf.suffix)
+        return [pem for name, pem in found if pem != self.shelf.signed(name)]
 
     def _is_waiting(self, request: ca.CertRequest) -> bool:
-        path = find_file(self._config.csrroot, f"{request.name}.csr")
+        path = self.shelf.csr_file(request.name)
         waiting = read_file(path)
         if waiting is None:
             return False
         try:
-            key = ca.read_request(waiting).key_fingerprint
+            key = self._read_request(waiting).key_fingerprint
         except BadRequest as exc:
             raise FileError(f"{path}: {exc}: `certmaster-ca --clean {path.stem}` removes it") from exc
         if key != request.key_fingerprint:
@@ -285,92 +343,50 @@ class Authority:
             )
         return True
 
-    def _keep_waiting(self, request: ca.CertRequest, csr_pem: bytes) -> None:
-        if len(self.list_waiting()) >= self._most_waiting:
-            raise KeyConflict(f"{self._most_waiting} requests wait already: sign or clean some of them first")
-        # Other tools put passwords of people into requests.
-        mode = SECRET if request.challenge else PUBLIC
-        write_file(self._config.csrroot / f"{request.name}.csr", csr_pem, mode)
+    def _keep_waiting(self, request: ca.CertRequest, csr_pem: bytes) -> bool:
+        """Store a request; whether that was news."""
+        self._check_key(request)
+        with locked(self._config.cadir):
+            if self._issued(request) is not None or self._is_waiting(request):
+                return False
+            if len(self.list_waiting()) >= self._most_waiting:
+                raise KeyConflict(
+                    f"{self._most_waiting} requests wait already: sign or clean some of them first"
+                )
+            # Other tools put passwords of people into requests.
+            mode = SECRET if request.challenge else PUBLIC
+            write_file(self._config.csrroot / f"{request.name}.csr", csr_pem, mode)
         log.info("%s waits: `certmaster-ca --sign %s` signs it", request.name, request.name)
+        self.audit.add("request", request.name, f"waits, key {request.key_fingerprint[:16]}")
+        return True
 
-    def _sign(self, request: ca.CertRequest, csr_pem: bytes) -> bytes:
+    def _sign(self, request: ca.CertRequest, csr_pem: bytes, why: str = "") -> bytes:
         """Sign and store; to be called with the lock held."""
-        cert_pem, key_pem = self._read(_CERT), self._read(_KEY)
-        serial = self._next_serial()
-        pem = ca.sign(csr_pem, cert_pem, key_pem, serial, self._now(), self._config.cert_days)
-        path = self._cert_file(request.name)
+        serial = self._seal.next_serial()
+        pem = ca.sign(
+            csr_pem,
+            self._seal.certificate(),
+            self._seal.key(),
+            serial,
+            self._now(),
+            self._config.cert_days,
+            admit_weak=self._config.historic_requests,
+        )
+        path, name = self.shelf.cert_file(request.name), request.name
         write_file(path, pem, PUBLIC)
-        remove_file(find_file(self._config.csrroot, f"{request.name}.csr"))
-        log.info("%s signed: %s, serial %x, until %s", request.name, path, serial, ca.expires_at(pem).date())
+        remove_file(self.shelf.csr_file(name))
+        log.info("%s signed: %s, serial %x, until %s", name, path, serial, ca.expires_at(pem).date())
+        self.audit.add("sign", name, f"signed, serial {serial:x}, key {request.key_fingerprint[:16]}{why}")
         return pem
-
-    def _next_serial(self) -> int:
-        """A serial number of no other certificate of this authority; the count is kept before its use."""
-        path = self._config.cadir / "serial.txt"
-        text = (read_file(path) or b"0").strip()
-        if not text.isdigit():
-            raise FileError(f"{path}: holds {text[:20]!r}: write the count of certificates signed so far")
-        count = int(text) + 1
-        write_file(path, b"%d\n" % count, PUBLIC)
-        # The count never repeats, and the random half still tells apart should serial.txt be lost.
-        return (count << 64) | self._chance(64)
-
-    def _check_pair(self) -> bytes:
-        """The authority's certificate, after a look at whether it can sign."""
-        cert_pem, key_pem = self._read(_CERT), self._read(_KEY)
-        where = f"{self._config.cadir / _CERT} and {self._config.cadir / _KEY}"
-        try:
-            is_pair = ca.key_matches(cert_pem, key_pem)
-        except BadCertificate as exc:
-            raise FileError(f"{where}: {exc}") from exc
-        if not is_pair:
-            raise FileError(f"{where} do not belong together: restore both from the same backup")
-        return cert_pem
-
-    def _read(self, name: str) -> bytes:
-        path = self._config.cadir / name
-        data = read_file(path)
-        if data is None:
-            raise FileError(f"{path} is missing: restore it, or start certmaster to begin a new authority")
-        return data
-
-    def _make_pair(self) -> None:
-        """Make what is missing; the lock is held, and another process may just have done it."""
-        key_file, cert_file = self._config.cadir / _KEY, self._config.cadir / _CERT
-        key_pem = read_file(key_file)
-        if key_pem is None and cert_file.exists():
-            raise FileError(
-                f"{key_file} is missing beside {cert_file}: restore it, or remove both for a new authority"
-            )
-        if key_pem is None:
-            key_pem = ca.new_key(self._key_bits)
-            write_file(key_file, key_pem, secret_mode(key_file.parent))
-        if not cert_file.exists():
-            name = authority_name(self._host_name)
-            pem = ca.make_ca(name, key_pem, self._next_serial(), self._now())
-            write_file(cert_file, pem, PUBLIC)
-            log.info("made the authority %s: %s, SHA-256 %s", name, cert_file, ca.fingerprint(pem))
 
     def _nothing_under(self, name: str) -> str:
         waiting = self.list_waiting()
-        if self._cert_file(_file_stem(name)).exists():
+        if self.shelf.cert_file(file_stem(name)).exists():
             return f"{name} is signed already; nothing waits under that name"
         if not waiting:
             return f"nothing waits for a signature, {name} neither"
-        return f"nothing waits under the name {name!r}{_nearest(name, waiting)}"
+        return f"nothing waits under the name {name!r}{nearest(name, waiting)}"
 
 
-def _file_stem(name: str) -> str:
-    """A name as typed, unable to point out of its directory."""
-    return name.replace("/", "").replace("\\", "")
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch(name.lower(), pattern.lower()) for pattern in patterns)
-
-
-def _nearest(name: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-    if close:
-        return f"; the nearest is {close[0]}"
-    return f"; there is {', '.join(names[:5])}" if names else ""
+def _no_trigger(_what: str, _when: str, _name: str) -> None:
+    """What runs for a caller who wants none of the administrator's programs."""

@@ -28,6 +28,11 @@ class MinionFiles:
     cert_file: Path
     ca_file: Path
 
+    @property
+    def crl_file(self) -> Path:
+        """The list of revoked certificates, beside the authority's own certificate."""
+        return self.ca_file.with_suffix(".crl")
+
 
 def minion_files(cert_dir: Path, name: str) -> MinionFiles:
     """The files of the minion `name`, under whatever case they were written."""

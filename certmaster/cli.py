@@ -194,7 +194,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _manage(arguments: argparse.Namespace) -> int:
     settings = config.load_certmaster_config(arguments.root)
-    _become_owner(settings.cadir)
+    _become_owner(settings.cadir, settings.audit_log)
     authority = _authority(settings)
     logging.getLogger().setLevel(logging.WARNING)  # what it did, it prints
     if arguments.list:
@@ -221,12 +221,15 @@ def _manage(arguments: argparse.Namespace) -> int:
     return _each(arguments.clean, lambda glob: "\n".join(f"removed {p}" for p in authority.clean(glob)))
 
 
-def _become_owner(cadir: Path) -> None:
+def _become_owner(cadir: Path, audit_log: Path) -> None:
     """As root, go on as the user whose authority it is: certmaster must be able to read what is written."""
     if os.geteuid() != 0 or not cadir.exists():
         return
     owner = cadir.stat()
     if owner.st_uid != 0:
+        if audit_log != Path() and not audit_log.parent.exists():
+            audit_log.parent.mkdir(mode=0o750, parents=True)
+            os.chown(audit_log.parent, owner.st_uid, owner.st_gid)
         os.setgroups([])
         os.setgid(owner.st_gid)
         os.setuid(owner.st_uid)

@@ -10,9 +10,21 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar, Union
 
 from certmaster.errors import ConfigError
+from certmaster.options import (
+    BaseConfig,
+    BoolOption,
+    FloatOption,
+    IntOption,
+    ListOption,
+    Option,
+    SelectionOption,
+)
+
+# The latter are imported from here by third-party modules of Func.
+__all__ = ["BaseConfig", "BoolOption", "FloatOption", "IntOption", "ListOption", "Option", "SelectionOption"]
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +82,11 @@ CERTMASTER_SETTINGS = (
     Setting("peerroot", Path("/var/lib/certmaster/peers"), "the certificates of peers"),
     Setting("tokenroot", Path("/var/lib/certmaster/tokens"), "the one-time tokens"),
     Setting("replacedroot", Path("/var/lib/certmaster/replaced"), "certificates whose name has a new key"),
+    Setting("renewedroot", Path("/var/lib/certmaster/renewed"), "certificates that were renewed or upgraded"),
+    Setting("revokedroot", Path("/var/lib/certmaster/revoked"), "certificates whose keys were revoked"),
+    Setting("trigger_dir", Path("/var/lib/certmaster/triggers"), "programs to run before and after"),
+    Setting("audit_log", Path("/var/log/certmaster/audit.log"), "who asked what; empty: no record"),
+    Setting("historic_requests", False, "sign requests with MD5 or SHA-1, as certmaster 0.28 made them"),
     Setting(
         "admin_socket", Path("/run/certmaster/admin.sock"), "where programs of this machine ask; empty: not"
     ),
@@ -107,6 +124,11 @@ class CertmasterConfig:
     peerroot: Path
     tokenroot: Path
     replacedroot: Path
+    renewedroot: Path
+    revokedroot: Path
+    trigger_dir: Path
+    audit_log: Path
+    historic_requests: bool
     admin_socket: Path
     admin_group: str
 
@@ -172,6 +194,19 @@ def read_main(path: Path, settings: Sequence[Setting], root: Path) -> dict[str, 
             value = below(root, value)
         values[setting.key] = value
     return values
+
+
+_Config = TypeVar("_Config", bound=BaseConfig)
+
+
+def read_config(path: Union[Path, str], kind: type[_Config]) -> _Config:
+    """The settings of that class as an INI file has them, defaults without one. Raises ConfigError."""
+    found = kind()
+    try:
+        found.populate(_main_section(Path(path)))
+    except ValueError as exc:
+        raise ConfigError(f"{path}: {exc}") from exc
+    return found
 
 
 def _main_section(path: Path) -> dict[str, str]:

@@ -52,7 +52,7 @@ class Door:
         self,
         answer: Callable[[bytes, str], bytes],
         peer_of: Callable[[asyncio.StreamWriter], str],
-        complain: Callable[[str, str], None],
+        complain: Callable[[str, str], object],
         limits: Limits,
     ) -> None:
         self._answer = answer

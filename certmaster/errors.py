@@ -7,11 +7,14 @@ CertmasterError
  |- KeyConflict      the name is held by another key: clean it first, or leave it
  |- TokenRefused     a request shows a one-time token that is not good for it: get another token
  |- AlreadyMade      this very request was done before: look at what it made
+ |- RenewalRefused   a renewal that does not prove to come from the certificate's holder: enrol anew
+ |- TriggerFailed    an administrator's program failed: look what it says, or take it out of its folder
  |- UnknownName      nothing waits, is signed or was made under that name
  |- FileError        a file of certificates cannot be read or written
  |- ListenError      the address to listen on cannot be had
  `- NoCertificate    the certmaster did not give a certificate that can be used
      |- TokenNotTaken    it refused this machine's token, or the file holds none: it may still sign by hand
+     |- NotSupported     it is of before the method that was asked for
      `- Unreachable      it did not answer at all
 """
 
@@ -46,6 +49,14 @@ class AlreadyMade(CertmasterError):
     """This very request was done before; the text names what it made."""
 
 
+class RenewalRefused(CertmasterError):
+    """A renewal that does not prove to come from a certificate's holder; the text says why."""
+
+
+class TriggerFailed(CertmasterError):
+    """An administrator's program before or after an act failed; the text names it."""
+
+
 class UnknownName(CertmasterError):
     """Nothing waits, is signed or was made under that name; the text names the nearest."""
 
@@ -68,3 +79,7 @@ class TokenNotTaken(NoCertificate):
 
 class Unreachable(NoCertificate):
     """The certmaster did not answer; the text says where it was looked for."""
+
+
+class NotSupported(NoCertificate):
+    """The certmaster is of before the method that was asked for."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import logging
 import time
-import xmlrpc.client
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, Optional
-from xml.parsers import expat
+from typing import Optional
 
-from certmaster import ca, proof, token_file
+from certmaster import ca, client, proof, token_file
 from certmaster.certdir import PUBLIC, SECRET, MinionFiles, locked, minion_files, read_file, write_file
 from certmaster.config import MinionConfig
 from certmaster.errors import (
@@ -23,16 +20,12 @@ from certmaster.errors import (
     FileError,
     NoCertificate,
     TokenNotTaken,
-    Unreachable,
 )
 from certmaster.names import check_host_name
-from certmaster.rpc import BROKEN, TOKEN_REFUSED
 
 log = logging.getLogger(__name__)
 
-CALL_TIMEOUT_S = 20.0
 _STOP_CHECK_S = 0.1
-_LONGEST_SAID = 500
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ def obtain_certificate(
     wait_s: float = 10.0,
     once: bool = False,
     stop: Callable[[], bool] = lambda: False,
-    timeout_s: float = CALL_TIMEOUT_S,
+    timeout_s: float = client.CALL_TIMEOUT_S,
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> Optional[Certificates]:
     """The certificate files of `name`, asked for every `wait_s` seconds until the certmaster signs.
@@ -168,6 +161,9 @@ def _is_complete(files: MinionFiles, now: datetime) -> bool:
     if cert_pem is None or key_pem is None or ca_pem is None:
         return False
     try:
+        if _is_revoked(files, cert_pem, ca_pem):
+            log.warning("%s is revoked: asking for a new one", files.cert_file)
+            return False
         if ca.key_matches(cert_pem, key_pem) and ca.is_issued_by(cert_pem, ca_pem):
             end = ca.expires_at(cert_pem)
             if end <= now:
@@ -178,6 +174,11 @@ def _is_complete(files: MinionFiles, now: datetime) -> bool:
         return False
     log.warning("%s, its key and %s do not belong together: asking again", files.cert_file, files.ca_file)
     return False
+
+
+def _is_revoked(files: MinionFiles, cert_pem: bytes, ca_pem: bytes) -> bool:
+    crl_pem = read_file(files.crl_file)
+    return crl_pem is not None and ca.read_crl(crl_pem, ca_pem).has(ca.identity(cert_pem))
 
 
 def _key_and_request(files: MinionFiles, name: str) -> bytes:
@@ -196,76 +197,50 @@ def _key_and_request(files: MinionFiles, name: str) -> bytes:
     return csr_pem
 
 
-class _Transport(xmlrpc.client.Transport):
-    """xmlrpc.client's HTTP with a deadline on every read and write."""
-
-    def __init__(self, timeout_s: float) -> None:
-        super().__init__()
-        self._timeout_s = timeout_s
-
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        """The connection to `host`, not opened yet."""
-        connection = super().make_connection(host)
-        connection.timeout = self._timeout_s
-        return connection
-
-
 def _ask(config: MinionConfig, csr_pem: bytes, timeout_s: float) -> Optional[tuple[bytes, bytes]]:
     """Certificate and authority as the certmaster sends them, None while unsigned. Raises NoCertificate."""
-    host = f"[{config.certmaster}]" if ":" in config.certmaster else config.certmaster
-    where = f"the certmaster at {config.certmaster} port {config.certmaster_port}"
-    url = f"http://{host}:{config.certmaster_port}/RPC2"
-    try:
-        with xmlrpc.client.ServerProxy(url, transport=_Transport(timeout_s)) as proxy:
-            answer = proxy.wait_for_cert(csr_pem.decode())
-    except OSError as exc:
-        reason = exc.strerror or str(exc)
-        raise Unreachable(f"{where} cannot be reached: {reason} (set in certmaster's minion.conf)") from exc
-    except xmlrpc.client.Fault as exc:
-        said = "".join(c if c.isprintable() else "?" for c in exc.faultString[:_LONGEST_SAID])
-        if exc.faultCode == TOKEN_REFUSED:
-            raise TokenNotTaken(f"{where} refuses the request: {said}") from exc
-        raise NoCertificate(f"{where} answers: {said}") from exc
-    except (xmlrpc.client.Error, http.client.HTTPException, expat.ExpatError, *BROKEN) as exc:
-        raise Unreachable(f"{where} does not answer as a certmaster does: {exc}") from exc
-    if isinstance(answer, (list, tuple)) and len(answer) == 3 and isinstance(answer[0], bool):
-        signed, cert, authority = answer
-        if not signed:
-            return None
-        if isinstance(cert, str) and isinstance(authority, str):
-            return cert.encode(), authority.encode()
-    raise Unreachable(f"{where} does not answer as a certmaster does: {str(answer)[:80]!r}")
+    answer = client.call(config, timeout_s, "wait_for_cert", csr_pem.decode())
+    signed, cert_pem, ca_pem = client.read_certificates(config, answer)
+    return (cert_pem, ca_pem) if signed else None
 
 
 def _accept(config: MinionConfig, files: MinionFiles, name: str, cert_pem: bytes, ca_pem: bytes) -> None:
     """Write what came once it proved good; raises NoCertificate where it is not."""
+    key_pem, known = read_file(files.key_file) or b"", read_file(files.ca_file)
     try:
-        if config.ca_fingerprint and ca.pin(ca_pem) != config.ca_fingerprint:
-            raise NoCertificate(
-                f"the authority of the certmaster at {config.certmaster} port {config.certmaster_port} is "
-                f"{ca.pin(ca_pem)}, and ca_fingerprint says {config.ca_fingerprint}: somebody answers in its "
-                "place, or the setting is of another certmaster. Nothing was taken from it"
-            )
-        if not ca.key_matches(cert_pem, read_file(files.key_file) or b""):
-            raise NoCertificate(
-                f"the certmaster sent a certificate for another key than {files.key_file}: "
-                f"`certmaster-ca --clean {name}` there frees the name"
-            )
-        if ca.common_name(cert_pem).lower() != name.lower():
-            raise NoCertificate(
-                f"the certmaster sent a certificate of {ca.common_name(cert_pem)!r}, not {name!r}"
-            )
-        if not ca.is_issued_by(cert_pem, ca_pem):
-            raise NoCertificate("the certmaster sent a certificate that its own authority did not sign")
-        known = read_file(files.ca_file)
-        if known is not None and ca.fingerprint(known) != ca.fingerprint(ca_pem):
-            raise NoCertificate(
-                f"the certmaster's authority {ca.fingerprint(ca_pem)} is not the one in {files.ca_file}: "
-                f"remove that file only if the certmaster was really set up anew"
-            )
+        check_answer(config, files, name, key_pem, cert_pem, ca_pem)
+        if known is None:
+            log.info("trusting the authority %s from now on", ca.fingerprint(ca_pem))
+            write_file(files.ca_file, ca_pem, PUBLIC)
     except BadCertificate as exc:
         raise NoCertificate(f"the certmaster's answer, or a file in {files.ca_file.parent}: {exc}") from exc
-    if known is None:
-        log.info("trusting the authority %s from now on", ca.fingerprint(ca_pem))
-        write_file(files.ca_file, ca_pem, PUBLIC)
     write_file(files.cert_file, cert_pem, PUBLIC)
+
+
+def check_answer(
+    config: MinionConfig, files: MinionFiles, name: str, key_pem: bytes, cert_pem: bytes, ca_pem: bytes
+) -> None:
+    """Look whether a certificate that came is this machine's; raises NoCertificate, BadCertificate."""
+    if config.ca_fingerprint and ca.pin(ca_pem) != config.ca_fingerprint:
+        raise NoCertificate(
+            f"the authority of {client.where_is(config)} is {ca.pin(ca_pem)}, and ca_fingerprint says "
+            f"{config.ca_fingerprint}: somebody answers in its place, or the setting is of another "
+            "certmaster. Nothing was taken from it"
+        )
+    if not ca.key_matches(cert_pem, key_pem):
+        raise NoCertificate(
+            f"the certmaster sent a certificate for another key than {files.key_file}: "
+            f"`certmaster-ca --clean {name}` there frees the name"
+        )
+    if ca.common_name(cert_pem).lower() != name.lower():
+        raise NoCertificate(
+            f"the certmaster sent a certificate of {ca.common_name(cert_pem)!r}, not {name!r}"
+        )
+    if not ca.is_issued_by(cert_pem, ca_pem):
+        raise NoCertificate("the certmaster sent a certificate that its own authority did not sign")
+    known = read_file(files.ca_file)
+    if known is not None and ca.fingerprint(known) != ca.fingerprint(ca_pem):
+        raise NoCertificate(
+            f"the certmaster's authority {ca.fingerprint(ca_pem)} is not the one in {files.ca_file}: "
+            f"remove that file only if the certmaster was really set up anew"
+        )

@@ -1,8 +1,9 @@
-"""Answer wait_for_cert over plain HTTP XML-RPC, and administrators' programs on the local socket."""
+"""Answer minions over plain HTTP XML-RPC, and administrators' programs on the local socket."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import errno
 import logging
 import os
@@ -14,13 +15,20 @@ from typing import Optional
 from certmaster import rpc
 from certmaster.admin import Admin
 from certmaster.admin_socket import AdminSocket, peer_of
+from certmaster.audit import acting
 from certmaster.authority import Authority
 from certmaster.door import DEFAULT_LIMITS, Door, Limits, plain_response, response
-from certmaster.errors import CertmasterError, ListenError, TokenRefused
+from certmaster.errors import CertmasterError, ListenError, TokenRefused, TriggerFailed
 
 log = logging.getLogger(__name__)
 
 _REMEMBERED_COMPLAINTS = 1000
+
+_TAKES = {
+    "wait_for_cert": "a certificate request",
+    "renew": "a certificate request and a signature in base64",
+    "get_crl": "no arguments",
+}
 
 
 class CertmasterServer:
@@ -79,28 +87,59 @@ class CertmasterServer:
         except rpc.NoCall as exc:
             self._complaints.say(peer, str(exc))
             return plain_response(400, str(exc))
-        if method != "wait_for_cert":
-            return response(200, rpc.encode_fault(f'method "{method[:100]}" is not supported'))
-        if len(args) not in (1, 2):
-            return response(200, rpc.encode_fault("wait_for_cert takes a certificate request"))
-        return response(200, self._wait_for_cert(args[0], peer))
+        with acting(peer):
+            if method == "get_crl" and not args:
+                return response(200, self._get_crl())
+            if method == "renew" and len(args) == 2:
+                return response(200, self._renew(args[0], args[1], peer))
+            if method == "wait_for_cert" and len(args) in (1, 2):
+                return response(200, self._wait_for_cert(args[0], args[1:] != (False,), peer))
+        if method in _TAKES:
+            return response(200, rpc.encode_fault(f"{method} takes {_TAKES[method]}"))
+        return response(200, rpc.encode_fault(f'method "{method[:100]}" is not supported'))
 
-    def _wait_for_cert(self, csr: object, peer: str) -> bytes:
+    def _get_crl(self) -> bytes:
+        try:
+            return rpc.encode_result(self._authority.crl().decode())
+        except CertmasterError as exc:
+            log.error("no list of revoked certificates can be given: %s", exc)
+            return rpc.encode_fault("there is no list of revoked certificates: see the certmaster's log")
+
+    def _renew(self, csr: object, signature: object, peer: str) -> bytes:
+        if not isinstance(csr, str) or not isinstance(signature, str):
+            return rpc.encode_fault(f"renew takes {_TAKES['renew']}")
+        try:
+            cert = self._authority.renew(csr.encode(), base64.b64decode(signature, validate=True))
+            return rpc.encode_result([True, cert.decode(), self._authority.certificate().decode()])
+        except ValueError:
+            return rpc.encode_fault(f"renew takes {_TAKES['renew']}")
+        except CertmasterError as exc:
+            self._refuse("renew", peer, exc)
+            return rpc.encode_fault(str(exc))
+
+    def _refuse(self, act: str, peer: str, exc: CertmasterError) -> None:
+        if self._complaints.say(peer, str(exc)):
+            self._authority.audit.add(act, "refused", str(exc))
+
+    def _wait_for_cert(self, csr: object, with_triggers: bool, peer: str) -> bytes:
         nothing = rpc.encode_result([False, "", ""])
         if not isinstance(csr, str):
             self._complaints.say(peer, "asks with something that is no text")
             return nothing
         try:
-            cert = self._authority.enrol(csr.encode())
+            cert = self._authority.enrol(csr.encode(), with_triggers)
             if cert is None:
                 return nothing
             return rpc.encode_result([True, cert.decode(), self._authority.certificate().decode()])
         except TokenRefused as exc:
             # A fault ends a historic minion; but none of those sends a token.
-            self._complaints.say(peer, str(exc))
+            self._refuse("request", peer, exc)
             return rpc.encode_fault(str(exc), rpc.TOKEN_REFUSED)
+        except TriggerFailed as exc:
+            self._refuse("request", peer, exc)
+            return rpc.encode_fault(str(exc))
         except CertmasterError as exc:
-            self._complaints.say(peer, str(exc))
+            self._refuse("request", peer, exc)
             return nothing
 
 
@@ -110,14 +149,16 @@ class _Complaints:
     def __init__(self) -> None:
         self._said: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def say(self, peer: str, text: str) -> None:
-        """Log the complaint; a repeated one at debug level only."""
+    def say(self, peer: str, text: str) -> bool:
+        """Log the complaint, a repeated one at debug level only; whether it is new."""
         text = "".join(c if c.isprintable() else "?" for c in text)
-        level = logging.DEBUG if (peer, text) in self._said else logging.WARNING
+        is_new = (peer, text) not in self._said
+        level = logging.WARNING if is_new else logging.DEBUG
         self._said[peer, text] = None
         if len(self._said) > _REMEMBERED_COMPLAINTS:
             self._said.popitem(last=False)
         log.log(level, "request from %s refused: %s", peer, text)
+        return is_new
 
 
 def _address_of(writer: asyncio.StreamWriter) -> str:

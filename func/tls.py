@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Any, Optional
 
+from certmaster import ca
+from certmaster.errors import BadCertificate
 from func.errors import ConfigError
+from func.revoked import RevokedList
 
 _ISSUE_AGAIN = "issue it again with certmaster"
 _NO_CERTIFICATE = "no certificate in PEM form can be read from it"
@@ -57,9 +61,65 @@ _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUES
                      "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "BAD_PACKET_LENGTH"})  # fmt: skip
 
 
-def server_context(cert_file: Path, key_file: Path, ca_file: Path) -> ssl.SSLContext:
-    """A minion's context: only clients with a certificate of the same certmaster; raises ConfigError."""
-    context = _context(ssl.PROTOCOL_TLS_SERVER, Path(cert_file), Path(key_file), Path(ca_file))
+# ECDHE as at the default level, and beside it certificates that are signed with SHA-1.
+_HISTORIC_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=0"
+_REVOKED = 23  # X509_V_ERR_CERT_REVOKED
+
+
+class _Socket(ssl.SSLSocket):
+    """A TLS connection whose peer is looked up in the list of revoked certificates.
+
+    Not by OpenSSL: that would look but once in a connection's life, where ours are kept for days, would
+    want a new context for each list, and would let nobody in once a list had run out.
+    """
+
+    peer_identity = ""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Shake hands; raises ssl.SSLCertVerificationError too where the peer is revoked."""
+        super().do_handshake(block)
+        der = self.getpeercert(binary_form=True)
+        try:
+            self.peer_identity = ca.identity(der) if der else ""
+        except BadCertificate as exc:
+            raise ssl.SSLCertVerificationError(1, f"the peer's certificate cannot be read: {exc}") from exc
+        check_revoked(self)
+
+
+class _Context(ssl.SSLContext):
+    """A context that knows who is revoked."""
+
+    sslsocket_class = _Socket
+    revoked: Optional[RevokedList] = None
+
+
+def check_revoked(sock: Any) -> None:
+    """Raise ssl.SSLCertVerificationError where the peer of a connection is revoked by now.
+
+    Cheap enough for every call: a look at the file's date. Only connections of contexts made here are known.
+    """
+    revoked = getattr(getattr(sock, "context", None), "revoked", None)
+    identity = getattr(sock, "peer_identity", "")
+    if revoked is not None and identity and revoked.has(identity):
+        exc = ssl.SSLCertVerificationError(1, "certificate revoked")
+        exc.verify_code, exc.verify_message = _REVOKED, "certificate revoked"
+        raise exc
+
+
+def server_context(
+    cert_file: Path,
+    key_file: Path,
+    ca_file: Path,
+    crl_file: Optional[Path] = None,
+    *,
+    historic: bool = False,
+) -> ssl.SSLContext:
+    """A minion's context: only clients with a certificate of the same certmaster; raises ConfigError.
+
+    Who is in `crl_file`, by default the one beside `ca_file`, is refused. `historic` admits certificates
+    that are signed with SHA-1.
+    """
+    context = _context(ssl.PROTOCOL_TLS_SERVER, cert_file, key_file, ca_file, crl_file, historic)
     context.verify_mode = ssl.CERT_REQUIRED
     # A ticket is written after the handshake: to a client that left at once it would be an error of its own.
     context.num_tickets = 0
@@ -67,9 +127,19 @@ def server_context(cert_file: Path, key_file: Path, ca_file: Path) -> ssl.SSLCon
     return context
 
 
-def client_context(cert_file: Path, key_file: Path, ca_file: Path) -> ssl.SSLContext:
-    """An overlord's context: a minion must prove the name passed as `server_hostname`; raises ConfigError."""
-    context = _context(ssl.PROTOCOL_TLS_CLIENT, Path(cert_file), Path(key_file), Path(ca_file))
+def client_context(
+    cert_file: Path,
+    key_file: Path,
+    ca_file: Path,
+    crl_file: Optional[Path] = None,
+    *,
+    historic: bool = False,
+) -> ssl.SSLContext:
+    """An overlord's context: a minion must prove the name passed as `server_hostname`; raises ConfigError.
+
+    `crl_file` and `historic` as for `server_context`.
+    """
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, cert_file, key_file, ca_file, crl_file, historic)
     # Historic certificates carry a DNS SAN; a common name alone proves nothing.
     context.hostname_checks_common_name = False
     return context
@@ -95,9 +165,14 @@ def describe_tls_failure(exc: ssl.SSLError) -> str:
     return f"TLS failed: {reason.replace('_', ' ').lower()}" if reason else f"TLS failed: {exc}"
 
 
-def _context(protocol: int, cert_file: Path, key_file: Path, ca_file: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
+def _context(
+    protocol: int, cert_file: Path, key_file: Path, ca_file: Path, crl_file: Optional[Path], historic: bool
+) -> ssl.SSLContext:
+    cert_file, key_file, ca_file = Path(cert_file), Path(key_file), Path(ca_file)
+    context = _Context(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if historic:
+        context.set_ciphers(_HISTORIC_CIPHERS)
     for path, what in ((ca_file, "the certmaster's certificate"), (cert_file, "the certificate"),
                        (key_file, "the private key")):  # fmt: skip
         _check_readable(path, what)
@@ -109,6 +184,7 @@ def _context(protocol: int, cert_file: Path, key_file: Path, ca_file: Path) -> s
         context.load_cert_chain(cert_file, key_file, password=lambda: _refuse_password(key_file))
     except (ssl.SSLError, ValueError) as exc:
         raise ConfigError(_chain_problem(exc, cert_file, key_file)) from exc
+    context.revoked = RevokedList(crl_file or ca_file.with_suffix(".crl"), ca_file)
     return context
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from certmaster.ca.certs import (
     CA_DAYS,
     CLOCK_SKEW,
+    begins_at,
     common_name,
+    digest,
     expires_at,
     fingerprint,
+    holder_signed,
     is_issued_by,
     key_fingerprint,
     key_matches,
@@ -15,10 +18,12 @@ from certmaster.ca.certs import (
     pin,
     serial_number,
     sign,
+    sign_again,
     subject_hash,
 )
-from certmaster.ca.keys import CA_KEY_BITS, LEAF_KEY_BITS, new_key
+from certmaster.ca.keys import CA_KEY_BITS, LEAF_KEY_BITS, new_key, sign_bytes
 from certmaster.ca.requests import CertRequest, make_request, read_request
+from certmaster.ca.revoked import RevocationList, identity, make_crl, read_crl
 
 __all__ = [
     "CA_DAYS",
@@ -26,18 +31,27 @@ __all__ = [
     "CLOCK_SKEW",
     "LEAF_KEY_BITS",
     "CertRequest",
+    "RevocationList",
+    "begins_at",
     "common_name",
+    "digest",
     "expires_at",
     "fingerprint",
+    "holder_signed",
+    "identity",
     "is_issued_by",
     "key_fingerprint",
     "key_matches",
     "make_ca",
+    "make_crl",
     "make_request",
     "new_key",
     "pin",
+    "read_crl",
     "read_request",
     "serial_number",
     "sign",
+    "sign_again",
+    "sign_bytes",
     "subject_hash",
 ]

@@ -15,7 +15,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from certmaster import subject
-from certmaster.ca.keys import fingerprint_of, load_key
+from certmaster.ca.keys import fingerprint_of, is_signed_by, load_key
 from certmaster.ca.naming import subject_of
 from certmaster.ca.requests import load_csr, requested_key, requested_name
 from certmaster.errors import BadCertificate, BadRequest
@@ -45,14 +45,21 @@ def make_ca(name: str, key_pem: bytes, serial: int, now: datetime) -> bytes:
 
 
 def sign(
-    csr_pem: bytes, ca_cert_pem: bytes, ca_key_pem: bytes, serial: int, now: datetime, days: int
+    csr_pem: bytes,
+    ca_cert_pem: bytes,
+    ca_key_pem: bytes,
+    serial: int,
+    now: datetime,
+    days: int,
+    *,
+    admit_weak: bool = False,
 ) -> bytes:
     """The certificate a request asks for.
 
     Nothing but the checked name and the key is taken from the request. The certificate ends no later than
     the authority's own. Raises BadRequest, or BadCertificate where the authority itself cannot sign.
     """
-    csr = load_csr(csr_pem)
+    csr = load_csr(csr_pem, admit_weak)
     name = requested_name(csr)
     issuer, issuer_key = load_cert(ca_cert_pem), load_key(ca_key_pem)
     if common_name(ca_cert_pem).lower() == name:
@@ -62,14 +69,19 @@ def sign(
     builder = _builder(subject_of(name), issuer.subject, requested_key(csr), serial)
     end = min(now + timedelta(days=days), expires_at(ca_cert_pem))
     builder = builder.not_valid_before(now - CLOCK_SKEW).not_valid_after(end)
-    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    usage = _key_usage(digital_signature=True, key_encipherment=True)
-    builder = builder.add_extension(usage, critical=True)
-    purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-    builder = builder.add_extension(purposes, critical=False)
-    builder = builder.add_extension(x509.SubjectAlternativeName([_alternative(name)]), critical=False)
-    builder = builder.add_extension(_authority_key_identifier(issuer), critical=False)
-    return _pem(builder.sign(issuer_key, hashes.SHA256()))
+    return _sign_leaf(builder, name, issuer, issuer_key)
+
+
+def sign_again(cert_pem: bytes, ca_cert_pem: bytes, ca_key_pem: bytes, serial: int, now: datetime) -> bytes:
+    """A certificate anew under the same authority: same name, key and end, our extensions, SHA-256."""
+    old, issuer = load_cert(cert_pem), load_cert(ca_cert_pem)
+    key = old.public_key()
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise BadCertificate("its key is not RSA")
+    # The subject stays byte for byte: access lists name certificates by its hash.
+    builder = _builder(old.subject, issuer.subject, key, serial)
+    builder = builder.not_valid_before(now - CLOCK_SKEW).not_valid_after(expires_at(cert_pem))
+    return _sign_leaf(builder, common_name(cert_pem).lower(), issuer, load_key(ca_key_pem))
 
 
 def key_matches(cert_pem: bytes, key_pem: bytes) -> bool:
@@ -89,6 +101,11 @@ def is_issued_by(cert_pem: bytes, ca_cert_pem: bytes) -> bool:
     except (InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
+
+
+def holder_signed(cert: bytes, data: bytes, signature: bytes) -> bool:
+    """Whether whoever holds a certificate's key made that signature (ca.sign_bytes)."""
+    return is_signed_by(load_cert(cert).public_key(), data, signature)
 
 
 def key_fingerprint(cert: bytes) -> str:
@@ -118,6 +135,20 @@ def expires_at(cert: bytes) -> datetime:
     return loaded.not_valid_after.replace(tzinfo=timezone.utc)  # cryptography before 42
 
 
+def begins_at(cert: bytes) -> datetime:
+    """When a certificate begins to be good, in UTC."""
+    loaded = load_cert(cert)
+    if hasattr(loaded, "not_valid_before_utc"):
+        return loaded.not_valid_before_utc
+    return loaded.not_valid_before.replace(tzinfo=timezone.utc)  # cryptography before 42
+
+
+def digest(cert: bytes) -> str:
+    """The name of the digest a certificate is signed with, such as sha256."""
+    algorithm = load_cert(cert).signature_hash_algorithm
+    return "" if algorithm is None else algorithm.name
+
+
 def serial_number(cert: bytes) -> int:
     """The serial number of a certificate."""
     return load_cert(cert).serial_number
@@ -143,6 +174,19 @@ def load_cert(data: bytes) -> x509.Certificate:
         raise BadCertificate("not a certificate") from exc
 
 
+def _sign_leaf(
+    builder: x509.CertificateBuilder, name: str, issuer: x509.Certificate, issuer_key: rsa.RSAPrivateKey
+) -> bytes:
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    usage = _key_usage(digital_signature=True, key_encipherment=True)
+    builder = builder.add_extension(usage, critical=True)
+    purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+    builder = builder.add_extension(purposes, critical=False)
+    builder = builder.add_extension(x509.SubjectAlternativeName([_alternative(name)]), critical=False)
+    builder = builder.add_extension(authority_key_identifier(issuer), critical=False)
+    return _pem(builder.sign(issuer_key, hashes.SHA256()))
+
+
 def _alternative(name: str) -> Union[x509.DNSName, x509.IPAddress]:
     if is_address(name):
         return x509.IPAddress(ipaddress.IPv4Address(name))
@@ -157,7 +201,8 @@ def _builder(
     return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
 
 
-def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """How a certificate or a list names the key that signed it."""
     try:
         identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except (x509.ExtensionNotFound, ValueError):

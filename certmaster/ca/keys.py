@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from certmaster.errors import BadCertificate
 
@@ -42,3 +42,19 @@ def fingerprint_of(key: object) -> str:
         raise BadCertificate("its key is not RSA")
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(der).hexdigest()
+
+
+def sign_bytes(key_pem: bytes, data: bytes) -> bytes:
+    """The signature of a key's holder under `data` (PKCS #1 v1.5, SHA-256)."""
+    return load_key(key_pem).sign(data, padding.PKCS1v15(), hashes.SHA256())
+
+
+def is_signed_by(key: object, data: bytes, signature: bytes) -> bool:
+    """Whether the holder of a public key made that signature."""
+    if not isinstance(key, rsa.RSAPublicKey):
+        return False
+    try:
+        key.verify(signature, data, padding.PKCS1v15(), hashes.SHA256())
+    except InvalidSignature:
+        return False
+    return True

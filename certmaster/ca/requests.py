@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import AttributeOID, NameOID
 
 from certmaster.ca.keys import LEAF_KEY_BITS, fingerprint_of, load_key
@@ -16,6 +16,7 @@ from certmaster.errors import BadRequest
 from certmaster.names import check_host_name
 
 _SOUND_HASHES = ("sha256", "sha384", "sha512")
+_WEAK_HASHES = ("md5", "sha1")
 
 
 @dataclass(frozen=True)
@@ -39,26 +40,45 @@ def make_request(key_pem: bytes, name: str, challenge: str = "") -> bytes:
     return request.public_bytes(serialization.Encoding.PEM)
 
 
-def read_request(csr_pem: bytes) -> CertRequest:
-    """What a request asks for; raises BadRequest with the reason where it is not to be signed."""
-    csr = load_csr(csr_pem)
+def read_request(csr_pem: bytes, *, admit_weak: bool = False) -> CertRequest:
+    """What a request asks for; raises BadRequest with the reason where it is not to be signed.
+
+    `admit_weak` takes requests signed with MD5 or SHA-1 too, as certmaster 0.28 made them.
+    """
+    csr = load_csr(csr_pem, admit_weak)
     return CertRequest(requested_name(csr), fingerprint_of(requested_key(csr)), _challenge(csr))
 
 
-def load_csr(csr_pem: bytes) -> x509.CertificateSigningRequest:
+def load_csr(csr_pem: bytes, admit_weak: bool = False) -> x509.CertificateSigningRequest:
     """A request whose signature is that of its key; raises BadRequest."""
     try:
         csr = x509.load_pem_x509_csr(csr_pem)
         algorithm = csr.signature_hash_algorithm
+        weak = algorithm is not None and algorithm.name in _WEAK_HASHES
         # Said here, because whether the library calls MD5 and SHA-1 valid differs by version and policy.
-        if algorithm is not None and algorithm.name not in _SOUND_HASHES:
-            raise BadRequest(f"it is signed with {algorithm.name.upper()}: SHA-256 or better is needed")
-        is_valid = csr.is_signature_valid
+        if algorithm is not None and algorithm.name not in _SOUND_HASHES and not (weak and admit_weak):
+            raise BadRequest(
+                f"it is signed with {algorithm.name.upper()}: SHA-256 or better is needed"
+                + (" (or historic_requests = yes in certmaster.conf, while a fleet is migrated)" * weak)
+            )
+        is_valid = _is_signed_weakly(csr) if weak else csr.is_signature_valid
     except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as exc:
         raise BadRequest("not a certificate request in PEM form") from exc
     if not is_valid:
         raise BadRequest("its signature is not that of its key")
     return csr
+
+
+def _is_signed_weakly(csr: x509.CertificateSigningRequest) -> bool:
+    """The check of a signature with MD5 or SHA-1, which the library itself calls invalid."""
+    key, algorithm = csr.public_key(), csr.signature_hash_algorithm
+    if not isinstance(key, rsa.RSAPublicKey) or algorithm is None:
+        return False
+    try:
+        key.verify(csr.signature, csr.tbs_certrequest_bytes, padding.PKCS1v15(), algorithm)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def requested_key(csr: x509.CertificateSigningRequest) -> rsa.RSAPublicKey:

@@ -1,0 +1,121 @@
+"""The requests that wait and the certificates that were signed, as they lie in their files."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Optional
+
+from certmaster import ca
+from certmaster.certdir import find_file, list_files, modified_at, read_file
+from certmaster.errors import BadCertificate, BadRequest, FileError
+
+
+@dataclass(frozen=True)
+class Signed:
+    """One signed certificate."""
+
+    name: str
+    path: Path
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One request that waits; its key is the empty string where the file cannot be read as a request."""
+
+    name: str
+    key_fingerprint: str
+    since: datetime
+
+
+class Shelf:
+    """The files of certroot and csrroot. Every method raises FileError where a file is in the way."""
+
+    def __init__(self, certroot: Path, csrroot: Path, extension: str, admit_weak: bool) -> None:
+        self._certroot = certroot
+        self._csrroot = csrroot
+        self.suffix = f".{extension}"
+        self._admit_weak = admit_weak
+
+    def cert_file(self, name: str) -> Path:
+        """Where the certificate of that name is, or would be."""
+        return find_file(self._certroot, f"{name}{self.suffix}")
+
+    def csr_file(self, name: str) -> Path:
+        """Where the request of that name waits, or would."""
+        return find_file(self._csrroot, f"{name}.csr")
+
+    def signed(self, name: str) -> Optional[bytes]:
+        """The certificate signed under a name, if any."""
+        path = self.cert_file(name)
+        return self.certificate(path) if path.exists() else None
+
+    def certificate(self, path: Path) -> bytes:
+        """The bytes of a signed certificate, looked at once so that every error names the file."""
+        pem = read_file(path)
+        if pem is None:
+            raise FileError(f"{path}: has just been removed")
+        try:
+            ca.common_name(pem)
+        except BadCertificate as exc:
+            raise FileError(f"{path}: {exc}") from exc
+        return pem
+
+    def list_waiting(self) -> list[str]:
+        """The names that wait for a signature, sorted."""
+        return [path.stem for path in self.find_waiting(())]
+
+    def describe_waiting(self) -> list[Waiting]:
+        """The requests that wait, by name, with what tells them apart."""
+        found = []
+        for path in self.find_waiting(()):
+            pem, since = read_file(path), modified_at(path)
+            if pem is None or since is None:
+                continue  # just signed or cleaned
+            try:
+                key = ca.read_request(pem, admit_weak=self._admit_weak).key_fingerprint
+            except BadRequest:
+                key = ""
+            found.append(Waiting(path.stem, key, since))
+        return found
+
+    def list_signed(self, patterns: Sequence[str] = ()) -> list[Signed]:
+        """The signed certificates whose names match one of the globs (all without one), by name."""
+        return [
+            Signed(self.name_of(path), path, ca.expires_at(self.certificate(path)))
+            for path in self.find_signed(patterns)
+        ]
+
+    def find_signed(self, patterns: Sequence[str]) -> list[Path]:
+        """The files of signed certificates whose names match one of the globs; all without one."""
+        return [p for p in list_files(self._certroot, self.suffix) if _matches(self.name_of(p), patterns)]
+
+    def find_waiting(self, patterns: Sequence[str]) -> list[Path]:
+        """The files of waiting requests whose names match one of the globs; all without one."""
+        return [p for p in list_files(self._csrroot, ".csr") if _matches(p.stem, patterns)]
+
+    def name_of(self, cert_file: Path) -> str:
+        """The name a signed certificate's file says."""
+        return cert_file.name[: -len(self.suffix)]
+
+
+def file_stem(name: str) -> str:
+    """A name as typed, unable to point out of its directory."""
+    return name.replace("/", "").replace("\\", "")
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """A clause that names what may have been meant."""
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    if close:
+        return f"; the nearest is {close[0]}"
+    return f"; there is {', '.join(names[:5])}" if names else ""
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatch(name.lower(), pattern.lower()) for pattern in patterns)
