@@ -20,6 +20,7 @@ from cloudmasterd.images import Images
 from cloudmasterd.model import (
     ACTIVE_STATES,
     ENDED_STATES,
+    Author,
     MachineInstance,
     NewTask,
     Task,
@@ -152,7 +153,7 @@ class Machines:
         if all(value is None for value in shape):
             found = self._store.get_machine(machine)
             return self._store.change_machine(
-                found.uuid, tags=change_.tags, notes=change_.notes, revision=revision
+                found.uuid, tags=change_.tags, notes=change_.notes, revision=revision, by=Author(asker.name)
             )
 
         def describe(room: Room, now: MachineInstance) -> NewTask:

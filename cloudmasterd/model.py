@@ -245,6 +245,14 @@ class NewTask:
 
 
 @dataclass(frozen=True)
+class Author:
+    """Who changes what people say of a cloud or machine instance, and in which task if in one."""
+
+    name: str
+    task: Optional[int] = None
+
+
+@dataclass(frozen=True)
 class Event:
     """Something that happened to a machine instance or a cloud instance. `id` only grows."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from cloudmasterd.model import Step
+from cloudmasterd.model import Author, Step
 from cloudmasterd.recipes.tools import Tools, summary
 from cloudmasterd.spec import Change
 from cloudmasterd.tasks.recipe import Done, Recipe, StepContext, StepKind
@@ -122,12 +122,16 @@ def _see(tools: Tools, ctx: StepContext) -> Done:
     machine = tools.seen(ctx)
     told = {key: ctx.arguments[key] for key in ("tags", "notes") if key in ctx.arguments}
     if told:
-        machine = tools.store.change_machine(ctx.machine, **told)
+        machine = tools.store.change_machine(ctx.machine, **told, by=_author(ctx))
     return Done({"tell": dict.fromkeys(told, "now")}, f"{machine.name} is {machine.state.value}")
+
+
+def _author(ctx: StepContext) -> Author:
+    return Author(ctx.task.asked_by, ctx.task.id)
 
 
 def _adopt(tools: Tools, ctx: StepContext) -> Done:
     tools.perform(ctx, "adopt")
     tools.seen(ctx)
-    tools.store.change_machine(ctx.machine, managed=True)
+    tools.store.change_machine(ctx.machine, managed=True, by=_author(ctx))
     return Done({"tell": {"managed": "now"}})

@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Any, NamedTuple, Optional
 
 from cloudmasterd.errors import Invalid, NotFound, StaleVersion
-from cloudmasterd.model import CloudInstance, MachineInstance, MachineState, MemoryPolicy
+from cloudmasterd.model import Author, CloudInstance, MachineInstance, MachineState, MemoryPolicy
 from cloudmasterd.store import reading
+from cloudmasterd.store.events import News, add_events
+from cloudmasterd.store.told import cloud_changed, machine_changed
 from cloudmasterd.store.values import clean, names_from_text, tags_from_text, time_to_text
 from cloudmasterd.store.writer import Unit
 
@@ -36,18 +38,26 @@ class MachineWish(NamedTuple):
     profile: Optional[str] = None
 
 
+class Wishing(NamedTuple):
+    """Who wishes something, when, and of which revision; without `by` it is no event."""
+
+    revision: Optional[int]
+    at: datetime
+    by: Optional[Author]
+
+
 def change_cloud(
-    unit: Unit, name: str, wish: CloudWish, revision: Optional[int], at: datetime, policy: MemoryPolicy
+    unit: Unit, name: str, wish: CloudWish, wishing: Wishing, policy: MemoryPolicy
 ) -> CloudInstance:
     """Carry out a wish and return what became of the cloud instance; NotFound, StaleVersion, Invalid."""
     before = reading.get_cloud(unit.connection, name, policy)
-    _refuse_if_stale(name, before.revision, revision)
+    _refuse_if_stale(name, before.revision, wishing.revision)
     known = unit.raw.execute(
         "SELECT maintenance, maintenance_reason, maintenance_since, reserve_mb, tags, notes, profile"
         " FROM cloud WHERE name = ?",
         (before.name,),
     ).fetchone()
-    wanted = _wanted_of_cloud(name, wish, known, at)
+    wanted = _wanted_of_cloud(name, wish, known, wishing.at)
     if wanted == tuple(known):
         return before
     unit.raw.execute(
@@ -56,10 +66,13 @@ def change_cloud(
         (*wanted, unit.change, before.name),
     )
     unit.changed = True
-    return reading.get_cloud(unit.connection, name, policy)
+    after = reading.get_cloud(unit.connection, name, policy)
+    if wishing.by is not None:
+        _tell(unit, cloud_changed(before, after, wishing.by), wishing.at)
+    return after
 
 
-def change_machine(unit: Unit, uuid: str, wish: MachineWish, revision: Optional[int]) -> MachineInstance:
+def change_machine(unit: Unit, uuid: str, wish: MachineWish, wishing: Wishing) -> MachineInstance:
     """Carry out a wish and return what became of the machine instance; NotFound, StaleVersion."""
     asked = clean(uuid).lower()
     reported = reading.machine_with_uuid(unit.connection, asked)
@@ -69,7 +82,7 @@ def change_machine(unit: Unit, uuid: str, wish: MachineWish, revision: Optional[
         "SELECT managed, image, tags, notes, anti_affinity, profile, revision FROM machine WHERE uuid = ?",
         (asked,),
     ).fetchone() or (0, None, "{}", "", "[]", None, 0)
-    _refuse_if_stale(reported.name if reported else uuid, known[6], revision)
+    _refuse_if_stale(reported.name if reported else uuid, known[6], wishing.revision)
     wanted = _wanted_of_machine(wish, known)
     if wanted != tuple(known[:6]):
         unit.raw.execute(
@@ -79,7 +92,15 @@ def change_machine(unit: Unit, uuid: str, wish: MachineWish, revision: Optional[
             (asked, *wanted, unit.change),
         )
         unit.changed = True
-    return reading.machine_with_uuid(unit.connection, asked) or _on_its_way(unit, asked)
+    after = reading.machine_with_uuid(unit.connection, asked) or _on_its_way(unit, asked)
+    if wishing.by is not None and reported is not None:
+        _tell(unit, machine_changed(reported, after, wishing.by), wishing.at)
+    return after
+
+
+def _tell(unit: Unit, news: Optional[News], at: datetime) -> None:
+    if news is not None:
+        add_events(unit, [news], at)
 
 
 def _wanted_of_cloud(name: str, wish: CloudWish, known: Sequence[Any], at: datetime) -> tuple[Any, ...]:

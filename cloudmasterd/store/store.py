@@ -10,6 +10,7 @@ from typing import Optional
 
 from cloudmasterd.clock import Clock, SystemClock
 from cloudmasterd.model import (
+    Author,
     CloudInstance,
     CloudState,
     Inventory,
@@ -160,16 +161,18 @@ class Store:
         notes: Optional[str] = None,
         profile: Optional[str] = None,
         revision: Optional[int] = None,
+        by: Optional[Author] = None,
     ) -> CloudInstance:
         """Change what people say of a cloud instance; None: as it was, RESERVE_BY_POLICY: no override.
 
+        It is told as an event when it is known `by` whom it is changed.
         Raises NotFound, StaleVersion when it is not at `revision` any more, Invalid for a reason without
         maintenance.
         """
         wish = owned.CloudWish(maintenance, maintenance_reason, reserve_mb, tags, notes, profile)
-        at = self._clock.now()
+        wishing = owned.Wishing(revision, self._clock.now(), by)
         return self._writer.run(
-            lambda unit: owned.change_cloud(unit, name, wish, revision, at, self._policy), durable=True
+            lambda unit: owned.change_cloud(unit, name, wish, wishing, self._policy), durable=True
         )
 
     def change_machine(
@@ -183,14 +186,17 @@ class Store:
         groups: Optional[Sequence[str]] = None,
         profile: Optional[str] = None,
         revision: Optional[int] = None,
+        by: Optional[Author] = None,
     ) -> MachineInstance:
         """Change what belongs to a machine instance wherever it lives; None: as it was.
 
+        It is told as an event when it is known `by` whom it is changed.
         One that no cloud instance reports yet can be written about while an unfinished task works on it.
         Raises NotFound, StaleVersion when it is not at `revision` any more.
         """
         wish = owned.MachineWish(tags, notes, managed, image, groups, profile)
-        return self._writer.run(lambda unit: owned.change_machine(unit, uuid, wish, revision), durable=True)
+        wishing = owned.Wishing(revision, self._clock.now(), by)
+        return self._writer.run(lambda unit: owned.change_machine(unit, uuid, wish, wishing), durable=True)
 
 
 def _take_up_numbers(unit: Unit) -> None:

@@ -11,7 +11,7 @@ from typing import Optional
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import Invalid, StaleVersion
 from cloudmasterd.machines import Asker
-from cloudmasterd.model import ENDED_STATES, Task
+from cloudmasterd.model import ENDED_STATES, Author, Task
 from cloudmasterd.web.exchange import NO_STORE, Asked, Reply, json_bytes
 from cloudmasterd.web.represent import REQUEST_MARK, task_json, task_path
 from cloudmasterd.web.site import Site
@@ -23,12 +23,17 @@ _TAG = re.compile(r'(?:W/)?"[^"]*"')
 _WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,9})\"?")
 
 
+def author_of(asked: Asked) -> Author:
+    """Who changes something at once; nobody signs in yet, so it is the address."""
+    return Author(f"api@{asked.client}")
+
+
 def asker_of(asked: Asked, clock: Clock) -> Asker:
     """Who asks; raises Invalid for an Idempotency-Key that is none.
 
     Two requests with the same key are the same when method, path, query and the body's value are.
     """
-    asker = Asker(name=f"api@{asked.client}", request_id=asked.request_id)
+    asker = Asker(name=author_of(asked).name, request_id=asked.request_id)
     given = asked.headers.get("Idempotency-Key")
     if given is None:
         return asker

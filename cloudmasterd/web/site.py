@@ -11,6 +11,7 @@ from cloudmasterd.enrolment import DEFAULT_S, EnrolmentToken, KnownToken, Waitin
 from cloudmasterd.flavors import DEFAULT_FLAVORS, Flavor
 from cloudmasterd.machines import Asker
 from cloudmasterd.model import (
+    Author,
     Catalogue,
     CloudInstance,
     CloudState,
@@ -125,6 +126,7 @@ class Reads(Protocol):
         tags: Optional[Mapping[str, str]] = None,
         notes: Optional[str] = None,
         revision: Optional[int] = None,
+        by: Optional[Author] = None,
     ) -> CloudInstance:
         """Change what is given; raises NotFound, or StaleVersion when it is not at `revision`."""
 

@@ -7,7 +7,7 @@ from threading import BoundedSemaphore
 from cloudmasterd.model import CloudInstance, CloudState
 from cloudmasterd.spec import parse_cloud_change
 from cloudmasterd.web.api.listing import page
-from cloudmasterd.web.asking import version_of
+from cloudmasterd.web.asking import author_of, version_of
 from cloudmasterd.web.exchange import Asked, Reply, json_reply, list_etag, matches, not_modified, tagged_reply
 from cloudmasterd.web.problems import Busy
 from cloudmasterd.web.represent import CLOUD_FIELDS, cloud_etag, cloud_json
@@ -64,7 +64,8 @@ class Clouds:
         change = parse_cloud_change(asked.body)
         before = self._site.store.get_cloud(name)
         revision = version_of(asked, cloud_etag(before), before.revision)
-        cloud = self._site.store.change_cloud(name, **vars(change), revision=revision)
+        by = author_of(asked)
+        cloud = self._site.store.change_cloud(name, **vars(change), revision=revision, by=by)
         return json_reply(cloud_json(cloud), cloud_etag(cloud))
 
     def refresh(self, asked: Asked) -> Reply:

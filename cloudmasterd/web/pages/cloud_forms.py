@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudmasterd.errors import CloudError, Invalid, StaleVersion
-from cloudmasterd.model import CloudInstance
+from cloudmasterd.model import Author, CloudInstance
 from cloudmasterd.spec import parse_cloud_change
 from cloudmasterd.web import figures, paths
 from cloudmasterd.web.exchange import Asked, Reply
-from cloudmasterd.web.pages.asking import form_page, see_other
+from cloudmasterd.web.pages.asking import asker_of, form_page, see_other
 from cloudmasterd.web.pages.forms import UNITS_MB, Form, form_of, size, tags_of, tags_text
 from cloudmasterd.web.problems import status_of
 from cloudmasterd.web.site import Site
@@ -37,7 +37,7 @@ class CloudForms:
         begin = form.text("maintenance") == "begin"
         body = {"maintenance": begin, "maintenance_reason": form.text("maintenance_reason") if begin else ""}
         name = asked.names["cloud"]
-        self._change(name, body)
+        self._change(name, body, Author(asker_of(asked, form).name))
         return see_other(paths.cloud_path(name))
 
     def show(self, asked: Asked) -> Reply:
@@ -54,7 +54,7 @@ class CloudForms:
             if body and form.text("revision") not in ("", _version(cloud)):
                 raise StaleVersion(f"{cloud.name} has changed since the form was opened")
             if body:
-                self._change(cloud.name, body)
+                self._change(cloud.name, body, Author(asker_of(asked, form).name))
         except StaleVersion as exc:
             fresh = {**form.values, "revision": [_version(cloud)]}
             failed = "It has changed since this form was opened. Look at it once more, then send it again."
@@ -63,7 +63,7 @@ class CloudForms:
             return self._page(cloud, form.refused(exc, {}, LABELS), status_of(exc))
         return see_other(paths.cloud_path(cloud.name))
 
-    def _change(self, name: str, body: Mapping[str, Any]) -> None:
+    def _change(self, name: str, body: Mapping[str, Any], by: Author) -> None:
         change = parse_cloud_change(body)
         self._site.store.change_cloud(
             name,
@@ -72,6 +72,7 @@ class CloudForms:
             reserve_mb=change.reserve_mb,
             tags=change.tags,
             notes=change.notes,
+            by=by,
         )
 
     def _page(self, cloud: CloudInstance, form: Form, status: int = 200) -> Reply:

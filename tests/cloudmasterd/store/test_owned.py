@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from cloudmasterd.errors import Invalid, NotFound, StaleVersion
-from cloudmasterd.model import RESERVE_BY_POLICY, CloudState, MachineInstance, MachineState, TaskState
+from cloudmasterd.model import (
+    RESERVE_BY_POLICY,
+    Author,
+    CloudState,
+    MachineInstance,
+    MachineState,
+    TaskState,
+)
 from cloudmasterd.store import Store
 from tests.cloudmasterd.store.answers import (
     FIGURES,
@@ -139,6 +146,51 @@ def test_a_machine_that_bears_our_mark_is_ours_and_stays_so_without_it(store: St
     store.change_machine(uuid_of(2), managed=True)
     store.reconcile({ONE: full(machine(1), machine(2))}, NOON)
     assert [each.managed for each in store.list_machines()] == [True, True]
+
+
+def test_who_changed_what_is_an_event(store: Store):
+    before = store.events.latest
+    ada, ben = Author("ada"), Author("ben", task=7)
+    store.change_cloud(ONE, maintenance=True, maintenance_reason="new disk", reserve_mb=5000, by=ada)
+    store.change_cloud(ONE, maintenance=False, reserve_mb=RESERVE_BY_POLICY, notes="long", by=ada)
+    store.change_machine(uuid_of(1), tags={"team": "web", "x": "1"}, by=ada)
+    store.change_machine(uuid_of(1), tags={"team": "t" * 100}, notes="n", managed=True, by=ben)
+    told = store.events.list(after=before)
+    assert [event.text.partition(" changed ")[2].split("; ") for event in told] == [
+        [
+            f"{ONE}: maintenance off -> on",
+            "the reason none -> new disk",
+            "the reserve by the configuration -> 5000 MB",
+        ],
+        [
+            f"{ONE}: maintenance on -> off",
+            "the reason new disk -> none",
+            "the reserve 5000 MB -> by the configuration",
+            "its notes",
+        ],
+        ["m1.example.org: tag team none -> web", "tag x none -> 1"],
+        [
+            "m1.example.org: managed here off -> on",
+            f"tag team web -> {'t' * 80}...",
+            "tag x 1 -> none",
+            "its notes",
+        ],
+    ]
+    assert [event.text.split()[0] for event in told] == ["ada", "ada", "ada", "ben"]
+    assert [event.kind for event in told] == ["cloud.changed"] * 2 + ["machine.changed"] * 2
+    assert [(event.cloud, event.machine, event.task) for event in told[1:]] == [
+        (ONE, None, None), (ONE, uuid_of(1), None), (ONE, uuid_of(1), 7),
+    ]  # fmt: skip
+
+
+def test_what_changes_nothing_or_is_nobodys_is_no_event(store: Store):
+    before = store.events.latest
+    store.change_cloud(ONE, notes="", by=Author("ada"))
+    store.change_machine(uuid_of(1), notes="", by=Author("ada"))
+    store.change_machine(uuid_of(1), notes="by the cloud master itself")
+    with pytest.raises(StaleVersion):
+        store.change_cloud(ONE, notes="late", revision=0, by=Author("ada"))
+    assert store.events.latest == before
 
 
 def test_a_machine_on_its_way_is_written_about_before_anybody_reports_it(store: Store, path: Path):
