@@ -101,6 +101,12 @@ MINION_SETTINGS = (
     Setting("certmaster_port", 51235, "port of the certmaster", limits=PORTS),
     Setting("cert_dir", Path("/etc/pki/certmaster"), "this machine's own key and certificate"),
     Setting("ca_fingerprint", "", "SHA-256 of the only authority to be trusted, in hex", read=read_pin),
+    Setting(
+        "upkeep_interval_s",
+        600,
+        "seconds between looks for revoked certificates and for a renewal",
+        limits=(1, 86400),
+    ),
     Setting("token_file", Path("/etc/certmaster/token"), "a one-time token to enrol with, removed when used"),
 )
 
@@ -143,6 +149,7 @@ class MinionConfig:
     cert_dir: Path
     ca_fingerprint: str = ""
     token_file: Path = Path()
+    upkeep_interval_s: int = 600
 
 
 def root() -> Path:

@@ -29,7 +29,9 @@ MINION_SETTINGS = (
     Setting("cert_file", Path(), "this minion's certificate, where use_certmaster is off"),
     Setting("key_file", Path(), "this minion's private key, where use_certmaster is off"),
     Setting("crl_location", Path(), "where revoked certificates are listed"),
-    Setting("module_list", (), "the modules to load; empty: all"),
+    Setting("historic_peers", False, "admit certificates signed with SHA-1, while a fleet is migrated"),
+    Setting("module_list", (), "the modules to load, globs; empty: all"),
+    Setting("modules_dir", Path("/usr/lib/func/modules.d"), "where modules that others wrote are"),
 )
 
 OVERLORD_SETTINGS = (
@@ -41,12 +43,18 @@ OVERLORD_SETTINGS = (
     Setting("key_file", Path(), "the overlord's private key; empty: the certmaster's, else its own"),
     Setting("cert_file", Path(), "the overlord's certificate; empty: the certmaster's, else its own"),
     Setting("ca_file", Path(), "the certmaster's certificate; empty: the one beside the certificate used"),
+    Setting("historic_peers", False, "admit certificates signed with SHA-1, while a fleet is migrated"),
     Setting("delegate", False, "whether calls go through other overlords; not supported, kept for old files"),
     Setting("host_down_list", Path("/var/lib/func/hosts_down.lst"), "names of minions known to be down"),
     Setting("allow_unknown_minions", False, "whether a name may be called that has no certificate here"),
     Setting(
         "hosts_file", Path("/etc/func/hosts"), "addresses of minions, as in /etc/hosts; asked before the DNS"
     ),
+)
+
+
+ASYNC_SETTINGS = (
+    Setting("force_async", (), "methods the command func always calls asynchronously, e.g. virt.install"),
 )
 
 
@@ -66,7 +74,9 @@ class MinionConfig:
     cert_file: Optional[Path]
     key_file: Optional[Path]
     crl_location: Optional[Path]
+    historic_peers: bool
     module_list: tuple[str, ...]
+    modules_dir: Path
     root: Path
 
 
@@ -82,6 +92,7 @@ class OverlordConfig:
     key_file: Optional[Path]
     cert_file: Optional[Path]
     ca_file: Optional[Path]
+    historic_peers: bool
     delegate: bool
     host_down_list: Path
     allow_unknown_minions: bool
@@ -99,6 +110,12 @@ def load_overlord_config(root: Path, path: Optional[Path] = None) -> OverlordCon
     """Read overlord.conf; `path` is taken as it is, without the root. Raises ConfigError."""
     values = _read(path or root / "etc/func/overlord.conf", OVERLORD_SETTINGS, root)
     return OverlordConfig(root=root, **values)
+
+
+def load_async_methods(root: Path) -> tuple[str, ...]:
+    """The methods async_methods.conf names; raises ConfigError."""
+    values = _read(root / "etc/func/async_methods.conf", ASYNC_SETTINGS, root)
+    return tuple(values["force_async"])
 
 
 def load_certmaster_config(root: Path, path: Optional[Path] = None) -> CertmasterConfig:

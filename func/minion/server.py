@@ -64,6 +64,10 @@ class MinionServer:
         self._ended.set()
         self._listener = _listen(address, port)
 
+    def use(self, context: ssl.SSLContext) -> None:
+        """Shake hands by that context from now on; connections that are open stay."""
+        self._context = context
+
     @property
     def server_address(self) -> tuple[str, int]:
         """The address and port it listens on."""
@@ -150,6 +154,7 @@ class MinionServer:
                 connection.end_writing()
                 inbound.drain(LINGER_S)
                 return
+            tls.check_revoked(connection.sock)
             caller = replace(peer, request_id=request.request_id)
             head, body, keep = http.reply(request, self._answer(caller, request.body), limits.idle_s)
             self._send(connection.sock, head, body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -9,12 +10,13 @@ import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Optional
 
 from certmaster.certdir import list_files, minion_files
 from certmaster.config import CertmasterConfig
-from certmaster.errors import FileError
+from certmaster.errors import CertmasterError, FileError
 from func.config import OverlordConfig
 from func.errors import ConfigError
 from func.tls import client_context
@@ -38,6 +40,9 @@ class Files:
             stats = [os.stat(path) for path in (self.cert_file, self.key_file, self.ca_file)]  # noqa: PTH116
         except OSError:
             return None
+        # A new list of revoked certificates, too: connections are kept by context, and checked as they begin.
+        with contextlib.suppress(OSError):
+            stats.append(os.stat(self.ca_file.with_suffix(".crl")))  # noqa: PTH116
         return tuple((stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats)
 
 
@@ -60,6 +65,33 @@ def find_files(config: OverlordConfig, certmaster: CertmasterConfig, host_name: 
         + ". Run this on the certmaster as a user who may read its key, or set cert_file, key_file and "
         "ca_file in overlord.conf"
     )
+
+
+@dataclass(frozen=True)
+class Own:
+    """The certificate an overlord calls with, as ACLs name it, and when it ends."""
+
+    files: Files
+    common_name: str
+    subject_hash: int
+    expires_at: datetime
+
+
+def describe_own(
+    config: OverlordConfig, certmaster: CertmasterConfig, host_name: Optional[str] = None
+) -> Own:
+    """What the overlord presents; raises ConfigError where there is none or it cannot be read."""
+    # Imported late: it takes longer to load than a call on the command line to make.
+    from certmaster import ca
+
+    files = find_files(config, certmaster, host_name or socket.gethostname())
+    try:
+        pem = files.cert_file.read_bytes()
+        return Own(files, ca.common_name(pem), ca.subject_hash(pem), ca.expires_at(pem))
+    except OSError as exc:
+        raise ConfigError(f"{files.cert_file}: cannot be read: {exc.strerror}") from exc
+    except CertmasterError as exc:
+        raise ConfigError(f"{files.cert_file}: {exc}") from exc
 
 
 class Credentials:
@@ -96,7 +128,9 @@ class Credentials:
     def _load(self) -> None:
         files = find_files(self._config, self._certmaster, self._host_name)
         stamp = files.stamp()
-        self._context = client_context(files.cert_file, files.key_file, files.ca_file)
+        self._context = client_context(
+            files.cert_file, files.key_file, files.ca_file, historic=self._config.historic_peers
+        )
         self._files, self._stamp = files, stamp
 
 
