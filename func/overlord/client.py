@@ -84,8 +84,8 @@ class Client(Narrowing):
         _check_wishes(kwargs)
         check_request_id(request_id)
         below = root or default_root()
-        self._config = _overlord_config(config, below, port)
-        certmaster = certmaster_config or load_certmaster_config(below)
+        self.overlord_config = _overlord_config(config, below, port)
+        self.certmaster_config = certmaster_config or load_certmaster_config(below)
         self.server_spec = spec
         self.exclude_spec = exclude_spec or ""
         self.timeout = timeout or None
@@ -93,12 +93,13 @@ class Client(Narrowing):
         self._request_id = request_id
         self._minions = Minions(
             spec,
-            self._config.listen_port,
+            self.overlord_config.listen_port,
             exclude_spec=exclude_spec,
-            config=self._config,
-            certmaster_config=certmaster,
+            config=self.overlord_config,
+            certmaster_config=self.certmaster_config,
         )
-        self._fanout = Fanout(self._config, certmaster)
+        self._fanout = Fanout(self.overlord_config, self.certmaster_config)
+        self.timeout_s = self.timeout or self._fanout.timeout_s
         # Func's users never close a client.
         self._finalizer = weakref.finalize(self, self._fanout.close)
         self._jobs = Jobs(JobBook(book_file(below)), self._fanout_ask)
@@ -142,7 +143,7 @@ class Client(Narrowing):
         if name.startswith("local."):
             return _local(self, name[len("local.") :], args)
         if self._async and not self._noglobs:
-            limit_s = timeout or self.timeout or self._fanout.timeout_s
+            limit_s = timeout or self.timeout_s
             return self._jobs.start(self.server_spec, name, self._sent(args), self.targets(), limit_s)
         if self._async:
             module = f"async.{module}"

@@ -130,11 +130,8 @@ class Groups:
         self, group_name: str, host_str: str, exclude_string: Optional[str] = None
     ) -> list[str]:
         """Remove what below a group matches a glob, globs written there included; answers which."""
-        wanted, spared = host_str.lower(), (exclude_string or "").lower()
-        hosts = [host for host in self.get_hosts(group=group_name) if fnmatchcase(host.lower(), wanted)]
-        return self.remove_host_list(
-            group_name, [host for host in hosts if not (spared and fnmatchcase(host.lower(), spared))]
-        )
+        hosts = self.get_hosts(group=group_name)
+        return self.remove_host_list(group_name, match(host_str, hosts, {}, exclude_string or ""))
 
     def remove_host_list(self, group: str, host_list: Iterable[str]) -> list[str]:
         """Remove names and globs from a group; answers those that were there."""

@@ -85,21 +85,18 @@ def test_a_bad_file_is_status_one(root: str, tmp_path: Path, capsys: Capture) ->
     assert "bad.conf: listen_port = ten" in capsys.readouterr().err
 
 
-def test_asynchronous_calls_are_refused(root: str, capsys: Capture) -> None:
-    assert run(root, "*", "call", "-a", "test", "ping") == 1
-    assert "not there yet" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("words", "text"),
     [
         (["*", "cal", "virt", "freemem"], "no command 'cal': did you mean 'call'?"),
-        (["*", "frobnicate"], "the commands are call, ping, list_minions"),
+        (["*", "frobnicate"], "the commands are call, ping, list_minions, show"),
         (["*"], "COMMAND"),
-        (["*", "call", "virt"], "method"),
+        (["*", "call", "virt"], "a module and a method are needed"),
+        (["ping", "cloud1*"], "func \"*\" ping cloud1*"),
+        (["*", "call", "-s"], "which job?"),
         (["-t", "-1", "*", "ping"], "seconds, more than 0"),
         (["-t", "soon", "*", "ping"], "soon"),
-        (["*", "call", "-p", "0", "virt", "info"], "a port is a number"),
+        (["*", "call", "--port", "0", "virt", "info"], "a port is a number"),
         (["*", "ping", "extra"], "extra"),
     ],
 )
