@@ -243,9 +243,13 @@ def test_dnf_finds_the_package_under_both_names(built: Built, tmp_path: Path) ->
     command += ["--repo=ours", "--setopt=ours.repo_gpgcheck=1"]
     command += [f"--setopt=ours.gpgkey=file://{built.repo}/RPM-GPG-KEY-cloudmasterd"]
     command += ["repoquery", "--whatprovides"]
-    for name in ("cloudmasterd", "rubygem-cloudmasterd"):
-        done = subprocess.run([*command, name], capture_output=True, text=True, check=False)
-        assert done.stdout.split() == ["cloudmasterd-0:2.0.0-1.noarch"], done.stderr
+    try:
+        for name in ("cloudmasterd", "rubygem-cloudmasterd"):
+            done = subprocess.run([*command, name], capture_output=True, text=True, check=False)
+            assert done.stdout.split() == ["cloudmasterd-0:2.0.0-1.noarch"], done.stderr
+    finally:
+        for keyring in tmp_path.glob("cache/*/pubring"):  # dnf leaves gpg's agent behind
+            subprocess.run(["gpgconf", "--homedir", str(keyring), "--kill", "gpg-agent"], check=False)
 
 
 def test_the_linter_finds_nothing_else_in_them(built: Built, tmp_path: Path) -> None:
