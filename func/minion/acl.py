@@ -6,10 +6,13 @@ import logging
 import re
 import ssl
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
+from typing import Optional
 
 from certmaster import ca
 from certmaster.errors import BadCertificate
@@ -17,6 +20,9 @@ from certmaster.errors import BadCertificate
 log = logging.getLogger(__name__)
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----", re.DOTALL)
+
+# Two changes within one tick of the kernel's clock look the same: files that young are read again each time.
+SETTLED_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -78,12 +84,20 @@ class Acl:
     told by its bytes, as anybody could ask for a certificate with the same subject.
     """
 
-    def __init__(self, directory: Path, ca_certificates: frozenset[bytes], ca_may_all: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        ca_certificates: frozenset[bytes],
+        ca_may_all: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._directory = directory
         self._trusted = ca_certificates if ca_may_all else frozenset()
+        self._clock = clock
         self._lock = threading.Lock()
-        self._seen: object = None
+        self._seen: Optional[_Look] = None
         self._rules: tuple[Rule, ...] = ()
+        self._told: frozenset[str] = frozenset()
 
     def allows(self, peer: Peer, method: str) -> bool:
         """Whether the peer may call the method."""
@@ -98,38 +112,54 @@ class Acl:
     def _current(self) -> tuple[Rule, ...]:
         with self._lock:
             seen = self._look()
-            if seen != self._seen:
+            if self._seen is None or seen.files != self._seen.files or not self._seen.is_settled:
                 # Both change together and only once all is read: nobody is judged by half of the rules.
                 self._rules, self._seen = self._load(), seen
             return self._rules
 
-    def _look(self) -> object:
-        return [(path.name, _look_at(path)) for path in self._files()]
+    def _look(self) -> _Look:
+        # The time first: what changes after it is found by the next look.
+        settled_before = self._clock() - SETTLED_S
+        files = tuple((path.name, _look_at(path)) for path in self._files())
+        changed_at = max((mark[0] for _, mark in files if mark), default=0) / 1e9
+        return _Look(files, changed_at < settled_before)
 
     def _files(self) -> list[Path]:
         return sorted(self._directory.glob("*.acl"))
 
     def _load(self) -> tuple[Rule, ...]:
         rules: list[Rule] = []
+        complaints: list[str] = []
         for path in self._files():
             try:
                 text = path.read_text(encoding="utf-8-sig")
             except (OSError, UnicodeDecodeError) as exc:
-                log.error("%s: not read, its rules allow nothing: %s", path, exc)
+                complaints.append(f"{path}: not read, its rules allow nothing: {exc}")
                 continue
-            found, complaints = parse(text, str(path))
+            found, wrong = parse(text, str(path))
             rules.extend(found)
-            for complaint in complaints:
+            complaints.extend(wrong)
+        for complaint in complaints:
+            if complaint not in self._told:
                 log.error("%s", complaint)
+        self._told = frozenset(complaints)
         return tuple(rules)
 
 
-def _look_at(path: Path) -> object:
+@dataclass(frozen=True)
+class _Look:
+    """What the files look like, and whether a later change is sure to look different."""
+
+    files: tuple[tuple[str, tuple[int, ...]], ...]
+    is_settled: bool
+
+
+def _look_at(path: Path) -> tuple[int, ...]:
     try:
         stat = path.stat()
-    except OSError as exc:  # taken away this moment, or a link to nothing, as editors leave it
-        return str(exc)
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+    except OSError:  # taken away this moment, or a link to nothing, as editors leave it
+        return ()
+    return stat.st_ctime_ns, stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def certificates_of(pem: str) -> frozenset[bytes]:

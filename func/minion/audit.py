@@ -1,10 +1,12 @@
-"""Write one line for every call: who, what, how it ended and how long it took."""
+"""Write one line for every call: who, from where, what, how it ended, how long it took, of which request."""
 
 from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Optional
 
@@ -14,16 +16,28 @@ FILE_NAME = "calls.log"
 MAX_ARGS = 200
 
 # Of the arguments of these only so many are written: the others hold what nobody may read in a log.
-SHOWN = {"genome.prepare": 1, "machine.install": 1, "image.put_seed": 1}
+SHOWN = {
+    "genome.prepare": 1, "machine.install": 1, "image.put_seed": 1,
+    "copyfile.append": 1, "copyfile.copyfile": 1, "copyfile.checksum": 0,
+}  # fmt: skip
 
 
-def line_of(address: str, key: str, method: str, args: Sequence[Any], outcome: str, took_s: float) -> str:
+def line_of(
+    address: str,
+    key: str,
+    method: str,
+    args: Sequence[Any],
+    outcome: str,
+    took_s: float,
+    request_id: str = "",
+) -> str:
     """One audit line without its time. Arguments are shortened; nothing in them can begin a new line."""
     most = SHOWN.get(method.removeprefix("async."), len(args))
     shown = ", ".join([*(_shown(arg) for arg in args[:most]), *(["..."] if args[most:] else [])])
     if len(shown) > MAX_ARGS:
         shown = shown[: MAX_ARGS - 3] + "..."
-    return f"{address} {_plain(key)} {_plain(method)}({shown}) {outcome} {took_s * 1000:.1f} ms"
+    request = f" request {request_id}" if request_id else ""
+    return f"{address} {_plain(key)} {_plain(method)}({shown}) {outcome} {took_s * 1000:.1f} ms{request}"
 
 
 def _shown(arg: Any) -> str:
@@ -55,11 +69,18 @@ class Audit:
         self._logger.addHandler(handler)
 
     def record(
-        self, address: str, key: str, method: str, args: Sequence[Any], outcome: str, took_s: float
+        self,
+        address: str,
+        key: str,
+        method: str,
+        args: Sequence[Any],
+        outcome: str,
+        took_s: float,
+        request_id: str = "",
     ) -> None:
-        """Write one line; `outcome` is ok, error or denied."""
+        """Write one line; `outcome` is ok, error or denied, or what became of a job."""
         if self._logger.handlers:
-            self._logger.info("%s", line_of(address, key, method, args, outcome, took_s))
+            self._logger.info("%s", line_of(address, key, method, args, outcome, took_s, request_id))
 
     def close(self) -> None:
         """Close the file."""
@@ -68,10 +89,19 @@ class Audit:
             handler.close()
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 class _Handler(logging.handlers.WatchedFileHandler):
     """Says once, and not at every call, that the file cannot be written."""
 
     _complained = False
+
+    def _open(self) -> TextIOWrapper:
+        # Arguments of calls are nobody's business but root's.
+        binary = open(self.baseFilename, "ab", opener=_private)  # noqa: SIM115 - the handler closes it
+        return TextIOWrapper(binary, encoding=self.encoding, errors=self.errors)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         if not self._complained:

@@ -131,6 +131,11 @@ def end_all(work: Path, reap: Callable[[], object] = lambda: None, grace_s: floa
     return True
 
 
+def is_running(work: Path) -> bool:
+    """Whether any process of that folder runs."""
+    return bool(_processes(work))
+
+
 def _processes(work: Path) -> list[int]:
     wanted = f"{WORK}={work}".encode()
     found = []

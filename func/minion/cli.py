@@ -6,6 +6,7 @@ import argparse
 import logging
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Sequence
@@ -25,9 +26,14 @@ from func.minion import registry
 from func.minion.acl import Acl, certificates_of
 from func.minion.audit import Audit
 from func.minion.dispatch import Dispatcher
+from func.minion.fact_query import FactFilter
+from func.minion.facts import Facts
 from func.minion.server import MinionServer
+from func.minion.upkeep import Upkeep, subject_of
 
 log = logging.getLogger("funcd")
+
+JOBS_GRACE_S = 2.0
 
 
 class _Stop:
@@ -75,7 +81,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="funcd", description="A Func minion, in the foreground.")
     parser.add_argument("--root", type=Path, metavar="DIR", help="directory below which all paths lie")
-    parser.add_argument("--version", action="version", version=f"funcd {__version__}")
+    parser.add_argument("-v", "--version", action="version", version=f"funcd {__version__}")
     parser.add_argument("--list-modules", action="store_true", help="show the modules this minion loads")
     parser.add_argument("--info", action="store_true", help="show the name, files and address it would use")
     return parser
@@ -83,9 +89,17 @@ def _parser() -> argparse.ArgumentParser:
 
 def _list_modules(config: MinionConfig) -> int:
     print("loaded modules:")
-    for name in registry.names(config.module_list):
+    for name in _loaded(config):
         print(f"\t{name}")
     return 0
+
+
+def _loaded(config: MinionConfig) -> list[str]:
+    methods = registry.load(config.root, config.module_list, config.modules_dir)
+    try:
+        return methods.list_modules()
+    finally:
+        methods.close()
 
 
 def _info(config: MinionConfig) -> int:
@@ -96,7 +110,8 @@ def _info(config: MinionConfig) -> int:
     for what, path in (("key", files.key_file), ("certificate", files.cert_file), ("ca", files.ca_file)):
         print(f"{what}: {path}{'' if path.exists() else ' (not there yet)'}")
     print(f"acls: {config.acl_dir}")
-    print(f"modules: {', '.join(registry.names(config.module_list))}")
+    print(f"modules: {', '.join(_loaded(config))}")
+    print(f"modules of others: {config.modules_dir}")
     return 0
 
 
@@ -107,19 +122,31 @@ def _serve(config: MinionConfig) -> int:
     files = _certificates(config, name, stop)
     if files is None:
         return 0
-    context = tls.server_context(files.cert_file, files.key_file, files.ca_file)
+    crl_file = config.crl_location or files.ca_file.with_suffix(".crl")
+
+    def make_context() -> ssl.SSLContext:
+        return tls.server_context(
+            files.cert_file, files.key_file, files.ca_file, crl_file, historic=config.historic_peers
+        )
+
+    context = make_context()
     trusted = certificates_of(files.ca_file.read_text(encoding="latin-1"))
     acl = Acl(config.acl_dir, trusted, config.certmaster_overrides_acls)
-    methods = registry.load(config.root, config.module_list)
+    jobs = registry.open_jobs(config.root)
+    methods = registry.load(config.root, config.module_list, config.modules_dir, jobs)
     audit = Audit(config.method_log_dir)
     try:
-        dispatcher = Dispatcher(methods, acl, audit)
+        dispatcher = Dispatcher(FactFilter(methods, Facts()), acl, audit, jobs)
         server = MinionServer(config.listen_addr, config.listen_port, context, dispatcher)
+        upkeep = Upkeep(subject_of(config, name, files, crl_file), make_context, server.use)
         threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
         address, port = server.server_address
+        upkeep.start()
         log.info("funcd is ready: %s at %s port %d", name, address, port)
         stop.wait()
+        upkeep.close()
         server.shutdown()
+        jobs.close(JOBS_GRACE_S)
     finally:
         methods.close()
         audit.close()

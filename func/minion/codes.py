@@ -23,6 +23,18 @@ class AccessToMethodDenied(FuncException):
     """No ACL lets the peer call the method; answered as a fault, not as a result."""
 
 
+class TooManyJobs(FuncException):
+    """More asynchronous calls wait than this minion keeps waiting."""
+
+
+class JobLost(FuncException):
+    """An asynchronous call whose end nobody knows any more; what `jobs.job_status` gives with its code 2."""
+
+
+class BadFactQuery(FuncException):
+    """A fact filter that cannot be understood, or asks for a fact that this minion does not know."""
+
+
 class Refused(HostError):  # noqa: N818 - its kinds are named by what the receiver can do, and peers compare them
     """The host will not do what was asked of the module `machine`; the text says what would be right."""
 

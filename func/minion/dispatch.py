@@ -1,4 +1,4 @@
-"""Judge a call, run it and record it."""
+"""Judge a call, run it now or as a job, and record it."""
 
 from __future__ import annotations
 
@@ -7,38 +7,74 @@ from collections.abc import Sequence
 from typing import Any, Callable, Protocol
 
 from func import wire
+from func.errors import FuncError
 from func.minion.acl import Acl, Peer
 from func.minion.audit import Audit
 from func.minion.codes import AccessToMethodDenied
 
+ASYNC = "async."
+
 
 class Methods(Protocol):
-    """Runs methods by name: the registry, or a fake of it."""
+    """Runs methods by name: the registry, or what stands before it."""
 
     def call(self, method: str, args: Sequence[Any]) -> Any:
         """The method's value or a REMOTE_ERROR list; never raises."""
+
+
+class Starter(Protocol):
+    """Begins jobs."""
+
+    def begin(self, method: str, call: Callable[[], Any], ended: Callable[[str, Any, float], None]) -> str:
+        """The new job's id; raises FuncError. `ended(id, value, seconds)` is called at its end."""
 
 
 class Dispatcher:
     """What the server hands each call to, together with the peer it came from."""
 
     def __init__(
-        self, methods: Methods, acl: Acl, audit: Audit, clock: Callable[[], float] = time.monotonic
+        self,
+        methods: Methods,
+        acl: Acl,
+        audit: Audit,
+        jobs: Starter,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._methods = methods
         self._acl = acl
         self._audit = audit
+        self._jobs = jobs
         self._clock = clock
 
     def __call__(self, peer: Peer, method: str, args: Sequence[Any]) -> Any:
-        """The method's value or a REMOTE_ERROR list; raises AccessToMethodDenied."""
+        """The method's value, a REMOTE_ERROR list, or a job's id; raises AccessToMethodDenied."""
         began = self._clock()
-        if not self._acl.allows(peer, method):
-            self._record(peer, method, args, "denied", began)
+        # The same name is judged and run; `async.` is no part of it.
+        name = method.removeprefix(ASYNC)
+        if not self._acl.allows(peer, name):
+            self._record(peer, method, args, "denied", self._clock() - began)
             raise AccessToMethodDenied
-        value = self._methods.call(method, args)
-        self._record(peer, method, args, "error" if wire.is_remote_error(value) else "ok", began)
+        if name != method:
+            value = self._begin(peer, name, args)
+            outcome = f"began {value}" if isinstance(value, str) else "error"
+        else:
+            value = self._methods.call(name, args)
+            outcome = _outcome(value)
+        self._record(peer, method, args, outcome, self._clock() - began)
         return value
 
-    def _record(self, peer: Peer, method: str, args: Sequence[Any], outcome: str, began: float) -> None:
-        self._audit.record(peer.address, peer.key, method, args, outcome, self._clock() - began)
+    def _begin(self, peer: Peer, name: str, args: Sequence[Any]) -> Any:
+        def ended(job_id: str, value: Any, took_s: float) -> None:
+            self._record(peer, ASYNC + name, args, f"{_outcome(value)} {job_id}", took_s)
+
+        try:
+            return self._jobs.begin(name, lambda: self._methods.call(name, args), ended)
+        except FuncError as exc:
+            return wire.remote_error(f"{type(exc).__module__}.{type(exc).__name__}", str(exc))
+
+    def _record(self, peer: Peer, method: str, args: Sequence[Any], outcome: str, took_s: float) -> None:
+        self._audit.record(peer.address, peer.key, method, args, outcome, took_s, peer.request_id)
+
+
+def _outcome(value: Any) -> str:
+    return "error" if wire.is_remote_error(value) else "ok"

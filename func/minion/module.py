@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
 
+from certmaster.certdir import PUBLIC, write_file
 from certmaster.config import Setting, read_main
 from certmaster.errors import ConfigError as CertmasterConfigError
+from certmaster.errors import FileError
 from func.errors import ConfigError
 
 CONFIG_DIR = "etc/func/modules"
+
+ENABLED = Setting("enabled", False, "whether the module is there at all; it can do harm in wrong hands")
+"""The setting of modules that are off unless somebody turned them on."""
 
 _WIRE_TYPES = {"int": "int", "float": "float", "str": "string", "bool": "boolean"}
 
@@ -67,8 +72,19 @@ class FuncModule:
         return {name: _describe(getattr(self, name)) for name in self.methods}
 
     def grep(self, word: str) -> dict[str, Any]:
-        """{where: [what]} for everything in the module that contains `word`."""
-        return {}
+        """{where: [what]} for everything in the module that contains `word`: its methods, its settings."""
+        wanted = word.strip().lower()
+        name = type(self).__module__.rpartition(".")[2]  # the file's, which is the wire's
+        described = [(method, inspect.getdoc(getattr(self, method)) or "") for method in self.methods]
+        found: dict[str, Any] = {
+            f"{name}.list_methods": [
+                method for method, text in described if wanted in f"{method} {text}".lower()
+            ],
+            f"{name}.config_items": [
+                item for item in self.config_items() if wanted in f"{item[0]} {item[1]}".lower()
+            ],
+        }
+        return {where: what for where, what in found.items() if what}
 
     def config_items(self) -> list[list[Any]]:
         """[[key, value], ...] of the module's settings as they are in use."""
@@ -80,10 +96,9 @@ class FuncModule:
         """Write the settings in use to the module's configuration file."""
         lines = ["[main]"] + [f"{key} = {self._written(value)}" for key, value in self.options.items()]
         try:
-            self.config_file.parent.mkdir(parents=True, exist_ok=True)
-            self.config_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        except OSError as exc:
-            raise ConfigError(f"cannot write {self.config_file}: {exc.strerror}") from exc
+            write_file(self.config_file, ("\n".join(lines) + "\n").encode(), PUBLIC)
+        except FileError as exc:
+            raise ConfigError(f"cannot write {self.config_file}: {exc}") from exc
         return True
 
     def _written(self, value: Any) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
+from func.minion.kernel_files import KernelFiles, pairs
 from func.minion.module import FuncModule
 
-_NOT_SENDABLE = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd]")
 _DEVICE_FILES = {
     "VendorID": "vendor", "DeviceID": "device", "SubsysVendorID": "subsystem_vendor",
     "SubsysDeviceID": "subsystem_device", "Type": "class",
@@ -26,18 +25,19 @@ class Hardware(FuncModule):
         super().__init__(root)
         # Not the root of the configuration: many minions share one kernel.
         self._machine = machine
+        self._files = KernelFiles(machine)
 
     def info(self, with_devices: bool = True) -> dict[str, Any]:
         """{fact: text}; with `devices`, [{VendorID, DeviceID, Bus, Driver, ...}], unless told otherwise."""
-        cpu = _pairs(self._text("proc/cpuinfo"), ":")
-        memory = _pairs(self._text("proc/meminfo"), ":")
-        release = _pairs(self._text("etc/os-release"), "=")
+        files = self._files
+        cpu = files.cpu()
+        memory = pairs(files.text("proc/meminfo"), ":")
         kernel = os.uname()
         facts: dict[str, Any] = {
-            "os": release.get("PRETTY_NAME", release.get("NAME", kernel.sysname)),
+            "os": files.os_name(),
             "defaultRunlevel": "",
             "bogomips": cpu.get("bogomips", ""),
-            "cpuVendor": cpu.get("vendor_id", cpu.get("CPU implementer", "")),
+            "cpuVendor": files.cpu_vendor(),
             "cpuModel": cpu.get("model name", ""),
             "numCpus": str(os.cpu_count() or ""),
             "cpuSpeed": cpu.get("cpu MHz", "").partition(".")[0],
@@ -46,11 +46,11 @@ class Hardware(FuncModule):
             "kernelVersion": kernel.release,
             "language": os.environ.get("LANG", ""),
             "platform": kernel.machine,
-            "systemVendor": self._text("sys/class/dmi/id/sys_vendor"),
-            "systemModel": self._text("sys/class/dmi/id/product_name"),
-            "formfactor": self._text("sys/class/dmi/id/chassis_type"),
+            "systemVendor": files.text("sys/class/dmi/id/sys_vendor"),
+            "systemModel": files.text("sys/class/dmi/id/product_name"),
+            "formfactor": files.text("sys/class/dmi/id/chassis_type"),
             "selinux_enabled": str((self._machine / "sys/fs/selinux/enforce").exists()),
-            "selinux_enforce": "Enforcing" if self._text("sys/fs/selinux/enforce") == "1" else "",
+            "selinux_enforce": "Enforcing" if files.text("sys/fs/selinux/enforce") == "1" else "",
         }
         # The `func` command sends "False" where a program sends a boolean.
         if str(with_devices).lower() not in ("false", "0", "no", ""):
@@ -86,30 +86,16 @@ class Hardware(FuncModule):
     def _devices(self) -> list[dict[str, str]]:
         found = []
         for path in sorted((self._machine / "sys/bus/pci/devices").glob("*")):
-            device = {key: self._text(path / name) for key, name in _DEVICE_FILES.items()}
+            device = {
+                key: self._files.text(str(path.relative_to(self._machine) / name))
+                for key, name in _DEVICE_FILES.items()
+            }
             driver = path / "driver"
             device["Bus"] = "PCI"
             device["Driver"] = driver.resolve().name if driver.exists() else ""
             device["Description"] = path.name
             found.append(device)
         return found
-
-    def _text(self, path: Any) -> str:
-        try:
-            text = (self._machine / path).read_text(encoding="utf-8", errors="replace")
-        except OSError:  # each kernel and each machine has its own set of files
-            return ""
-        return _NOT_SENDABLE.sub("", text).strip()
-
-
-def _pairs(text: str, separator: str) -> dict[str, str]:
-    """The first value of each key of a file of `key separator value` lines."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        key, mark, value = line.partition(separator)
-        if mark:
-            found.setdefault(key.strip(), value.strip().strip('"'))
-    return found
 
 
 def _described(facts: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from certmaster.config import Setting
 from func.errors import ConfigError
+from func.minion.job_context import report_progress
 from func.minion.module import FuncModule
 
 MAX_SLEEP_S = 3600
@@ -41,7 +42,9 @@ class Test(FuncModule):
         seconds = int(t)
         if not 0 <= seconds <= MAX_SLEEP_S:
             raise ValueError(f"cannot sleep {seconds} s; 0 to {MAX_SLEEP_S} are right")
-        time.sleep(seconds)
+        for done in range(seconds):
+            time.sleep(1)
+            report_progress(done + 1, seconds)
         return time.time()
 
     def explode(self) -> None:

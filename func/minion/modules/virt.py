@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 from certmaster.config import Setting
 from func.errors import HostError
-from func.minion import domain_xml, host
+from func.minion import domain_xml, host, job_context
 from func.minion.install.classic import Classic
 from func.minion.install.koan import Koan, read_setup
 from func.minion.install.order import classic_order
@@ -16,6 +17,8 @@ from func.minion.inventory import InventoryLog
 from func.minion.libvirt_connection import DEFAULT_URI, Links, chosen_uri
 from func.minion.libvirt_host import LibvirtHost
 from func.minion.module import CONFIG_DIR, FuncModule
+
+log = logging.getLogger(__name__)
 
 RESERVED_MB = 256  # what Func keeps for the host itself; the cloud master has a formula of its own
 MAX_KIB = 2**44
@@ -126,6 +129,16 @@ class _Reading(_OnHost):
         """libvirt's XML of a machine."""
         return self._host.get_xml(vmid)
 
+    def grep(self, word: str) -> dict[str, list[str]]:
+        """{"virt.state": ["name state", ...]} of machines whose name or state contains `word`."""
+        wanted = word.strip().lower()
+        try:
+            found = [line for line in self.state() if wanted in line.lower()]
+        except HostError as exc:  # a search through all modules goes on
+            log.info("nothing is found in virt: %s", exc)
+            found = []
+        return {"virt.state": found} if found else {}
+
     def inventory(self, cursor: str = "") -> str:
         """JSON of everything, or of what changed since `cursor`: the cursor of an earlier answer."""
         self._log.record(self._host.snapshot())
@@ -174,7 +187,11 @@ class _Power(_OnHost):
         """
         order = classic_order(server_name, target_name, system, virt_name, virt_path, graphics)
         koan = Koan(read_setup(self.root, self.root / CONFIG_DIR / "Machine.conf"))
-        Classic(self._host, self._uri, koan).install(f"virt-{uuid.uuid4()}", order)
+        run_id = f"virt-{uuid.uuid4()}"
+        job = job_context.current()
+        if job is not None:
+            job.follow(koan.log_file(run_id))
+        Classic(self._host, self._uri, koan).install(run_id, order)
         return 0
 
     def _perform(self, vmid: str, action: host.Action) -> int:

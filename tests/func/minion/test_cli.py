@@ -175,8 +175,10 @@ def test_a_port_in_use_is_told_and_the_first_one_goes_on(
 
 def test_the_small_options_answer_and_end(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--root", str(root), "--list-modules"]) == 0
-    modules = ("genome", "hardware", "image", "machine", "test", "virt")
-    assert capsys.readouterr().out == "".join(["loaded modules:\n", *(f"\t{name}\n" for name in modules)])
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "loaded modules:"
+    assert out[1:] == sorted(out[1:])
+    assert {"\ttest", "\tvirt", "\tjobs"} < set(out)
     assert main(["--root", str(root), "--info"]) == 0
     out = capsys.readouterr().out
     assert f"minion_name: {NAME}" in out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,18 @@ import pytest
 
 from func import wire
 from func.errors import ConfigError, HostError
-from func.minion import registry
 from func.minion.modules.hardware import Hardware
 from func.minion.modules.test import Test as WireTest
 from func.minion.registry import Registry, kind_of, load
 from tests.func.minion.helpers import wait_for
 
 WireTest.__test__ = False  # type: ignore[attr-defined]
+
+# Those that are off are not among them.
+MODULES = [
+    "certmastermod", "fact", "genome", "hardware", "image", "jobs", "machine", "process", "reboot", "service",
+    "test", "virt",
+]  # fmt: skip
 
 EVERY_MODULE = {
     "module_version", "module_api_version", "module_description", "list_methods", "get_method_args", "grep",
@@ -29,7 +35,7 @@ def methods(tmp_path: Path) -> Registry:
 
 
 def test_the_system_methods_show_what_is_there(methods: Registry) -> None:
-    modules = ["genome", "hardware", "image", "machine", "test", "virt"]
+    modules = MODULES
     assert methods.call("system.list_modules", []) == modules
     names = methods.call("system.list_methods", [])
     assert names == sorted(names)
@@ -37,12 +43,12 @@ def test_the_system_methods_show_what_is_there(methods: Registry) -> None:
     assert names == methods.call("_getAttributeNames", [])
     assert {"test.ping", "virt.inventory", "hardware.info", "system.inventory"} <= set(names)
     inventory = methods.call("system.inventory", [])
-    assert sorted(inventory) == ["genome", "hardware", "image", "machine", "test", "virt"]
+    assert sorted(inventory) == MODULES
     assert {"ping", *EVERY_MODULE} <= set(inventory["test"])
     assert methods.call("system.grep", ["PING"]) == {"system.list_methods": ["test.ping"]}
 
 
-@pytest.mark.parametrize("module", ["genome", "hardware", "image", "machine", "test", "virt"])
+@pytest.mark.parametrize("module", MODULES)
 def test_every_module_answers_what_all_answer_and_it_can_be_sent(methods: Registry, module: str) -> None:
     for name in EVERY_MODULE - {"save_config"}:
         args = ["x"] if name == "grep" else []
@@ -129,11 +135,48 @@ def test_settings_are_kept_in_the_modules_own_file(methods: Registry, tmp_path: 
 
 def test_only_the_modules_wanted_are_loaded(tmp_path: Path) -> None:
     assert load(tmp_path, ("test",)).list_modules() == ["test"]
-    with pytest.raises(
-        ConfigError,
-        match="module_list names nope; this minion knows genome, hardware, image, machine, test, virt",
-    ):
-        registry.names(("test", "nope"))
+    assert load(tmp_path, ("[tv]*", "hardware", "system")).list_modules() == ["hardware", "test", "virt"]
+
+
+def test_a_module_wanted_that_nobody_knows_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="module_list names nope, x\\*; this minion knows certmastermod, "):
+        load(tmp_path, ("test", "nope", "x*"))
+
+
+@pytest.mark.parametrize(("module", "file"), [
+    ("command", "Command"), ("copyfile", "CopyFile"), ("getfile", "GetFile"),
+])  # fmt: skip
+def test_what_can_do_harm_is_off_until_somebody_turns_it_on(tmp_path: Path, module: str, file: str) -> None:
+    off = load(tmp_path)
+    assert module not in off.list_modules()
+    assert not [name for name in off.list_methods() if name.startswith(f"{module}.")]
+    answer = off.call(f"{module}.list_methods", [])
+    assert answer[1] == "func.minion.codes.ModuleNotFoundException"
+    assert f"enabled = yes in {tmp_path}/etc/func/modules/{file}.conf" in answer[2]
+    folder = tmp_path / "etc/func/modules"
+    folder.mkdir(parents=True)
+    (folder / f"{file}.conf").write_text("[main]\nenabled = yes\n")
+    assert module in load(tmp_path).list_modules()
+    assert "grep" in load(tmp_path).call(f"{module}.list_methods", [])
+    assert load(tmp_path, ("test",)).list_modules() == ["test"]
+
+
+def test_a_word_is_found_in_methods_and_settings(methods: Registry) -> None:
+    assert methods.call("test.grep", [" BIGint "]) == {"test.list_methods": ["bigint"]}
+    assert methods.call("test.grep", ["int_option"]) == {"test.config_items": [["int_option", 37]]}
+    assert methods.call("test.grep", ["no such word"]) == {}
+
+
+def test_a_method_that_wants_to_end_the_program_only_fails(tmp_path: Path) -> None:
+    class Leaving:
+        def wire_methods(self) -> dict[str, Any]:
+            return {"leave": lambda: sys.exit(3)}
+
+        def close(self) -> None:
+            raise AssertionError("not asked for here")
+
+    answer = Registry({"leaving": Leaving()}).call("leaving.leave", [])
+    assert answer[:3] == ["REMOTE_ERROR", "exceptions.SystemExit", "3"]
 
 
 def machine(root: Path, files: dict[str, Any]) -> Path:
