@@ -159,6 +159,12 @@ class Master:
         finally:
             connection.close()
 
+    def catalogue_age_s(self) -> float:
+        """How long ago the cobbler server said what it has."""
+        fetched_at = self.profiles.about().fetched_at
+        assert fetched_at is not None
+        return (SystemClock().now() - fetched_at).total_seconds()
+
     def ended(self, task: Task, within_s: float = 120) -> Task:
         found = self.machines.wait(task.id, within_s)
         assert found.ended_at is not None, found.steps

@@ -9,6 +9,7 @@ import pytest
 
 from cloudmasterd.errors import Invalid
 from cloudmasterd.model import StepState, Task, TaskState
+from cloudmasterd.profiles import LATELY_S
 from cloudmasterd.spec import DiskSpec, MachineSpec, Source
 from tests.cobbler.bench import Bench
 from tests.installs.conftest import PROFILE
@@ -85,6 +86,7 @@ def test_a_profile_that_was_deleted_meanwhile_is_refused_before_anything_is_made
     master.profiles.refresh()
     assert master.machines.place(spec("Shortlived")).chosen == CLOUD
     quick.call("remove_profile", "Shortlived", quick.token())
+    eventually(lambda: master.catalogue_age_s() > LATELY_S, "an answer that is not as good as a new one")
     with pytest.raises(Invalid, match="has no profile 'Shortlived'"):
         master.machines.create(spec("Shortlived"), ASKER)
     assert master.store.tasks.list() == []
