@@ -30,6 +30,7 @@ from cloudmasterd.poller import Chore, Poller
 from cloudmasterd.profiles import Profiles
 from cloudmasterd.rebuilds import Rebuilds
 from cloudmasterd.recipes import Tools, build_recipes
+from cloudmasterd.recipes.rebuild import read_boot_id
 from cloudmasterd.store import Store
 from cloudmasterd.tasks import TaskRunner
 from cloudmasterd.web.server import mount
@@ -106,6 +107,7 @@ class App:
             push,
             _install_rules(self.config),
             self.enrolment,
+            read_boot_id(),
         )
         return TaskRunner(
             self.store,

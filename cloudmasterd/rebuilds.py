@@ -123,6 +123,14 @@ def _named(cloud: str, living: Sequence[MachineInstance], lose: Sequence[str]) -
     missing = [m for m in living if m.name not in wanted and m.uuid not in uuids]
     known = {word for m in living for word in (m.name, m.uuid)}
     strange = [name for name in lose if name not in known and name.lower() not in known]
+    # One may be called what another has as its uuid: then nobody knows which of the two was meant.
+    double = [name for name in lose if sum(m.name == name or m.uuid == name.lower() for m in living) > 1]
+    if double:
+        raise Conflict(
+            f"{names(double)} of `lose` is the name of one machine instance on {cloud} and the uuid of"
+            " another: give the uuid of the first, and the name of the other",
+            [("lose", f"{name[:80]!r} is more than one on {cloud}") for name in double[:20]],
+        )
     if missing:
         raise Conflict(
             f"{cloud} would be erased, and with it {names(m.name or m.uuid for m in missing)}: name exactly"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, Optional, Union
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from cloudmasterd.errors import (
     NotFound,
     Unsupported,
 )
-from cloudmasterd.model import CloudInstance, MachineInstance, Step, TaskState
+from cloudmasterd.model import CloudInstance, MachineInstance, Step, Task, TaskState
 from cloudmasterd.rebuild_spec import RebuildSpec
 from cloudmasterd.recipes import progress
 from cloudmasterd.recipes.tools import Tools, summary
@@ -30,6 +31,15 @@ REPORT = "genome_report"
 LOOK_EVERY_S = 2.0
 ASK_S = 10.0  # what a cloud instance may take to say which boot it is in
 TOKEN_MARGIN_S = 3600  # a token outlives the time an installation may take by so much
+OWN_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def read_boot_id(file: Path = OWN_BOOT_ID) -> str:
+    """Which boot the machine is in that the cloud master runs on; empty where its kernel does not say."""
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def path_of(cloud: str) -> str:
@@ -117,17 +127,33 @@ def _end_maintenance(tools: Tools, ctx: StepContext) -> str:
 
 
 def _check(tools: Tools, ctx: StepContext) -> Union[Done, Later]:
-    busy = [
-        task.id
-        for task in tools.store.tasks.list(states=[TaskState.WAITING, TaskState.RUNNING], cloud=ctx.cloud)
-        if task.id != ctx.task.id
-    ]
+    busy = [task.id for task in _other_tasks(tools, ctx)]
     if busy:
         return Later(LOOK_EVERY_S, f"waits for the end of task {', '.join(map(str, sorted(busy)))}")
     tools.see(ctx)
+    _refuse_own(tools, ctx)
     _refuse_strangers(tools, ctx)
     count = len(ctx.arguments["lose"])
     return Done({}, f"{count} machine instances will be lost" if count else "nothing lives there")
+
+
+def _other_tasks(tools: Tools, ctx: StepContext) -> list[Task]:
+    """Those under way there, besides this one."""
+    unfinished = tools.store.tasks.list(states=[TaskState.WAITING, TaskState.RUNNING], cloud=ctx.cloud)
+    return [task for task in unfinished if task.id != ctx.task.id]
+
+
+def _refuse_own(tools: Tools, ctx: StepContext) -> None:
+    """Raise Conflict where the cloud master itself runs there: its boot tells, whatever it is called."""
+    try:
+        boot_id = _boot_id(tools, ctx)
+    except Unsupported:
+        return  # it cannot be prepared then, and preparing says why
+    if tools.boot_id and boot_id == tools.boot_id:
+        raise Conflict(
+            f"this cloud master runs on {ctx.cloud} itself, and would be erased with it: run"
+            " genome-replace-self there by hand if that is what you want"
+        )
 
 
 def _refuse_strangers(tools: Tools, ctx: StepContext) -> None:
@@ -139,6 +165,17 @@ def _refuse_strangers(tools: Tools, ctx: StepContext) -> None:
             f"{', '.join(m.name for m in strangers)} came to {ctx.cloud} since this was asked for, and nobody"
             " has said that it may be lost: ask again, and name it in `lose`",
             lost_fields(strangers),
+        )
+
+
+def _refuse_newcomers(tools: Tools, ctx: StepContext) -> None:
+    """The same of one that is being made: whoever ended the maintenance meanwhile let it come."""
+    coming = [task for task in _other_tasks(tools, ctx) if task.machine not in {None, *ctx.arguments["lose"]}]
+    if coming:
+        named = ", ".join(f"{task.machine_name or task.machine} (task {task.id})" for task in coming[:8])
+        raise Conflict(
+            f"{named} is coming to {ctx.cloud}, and nobody has said that it may be lost: wait until it is"
+            " there, and ask again"
         )
 
 
@@ -227,18 +264,20 @@ def _is_as_before(tools: Tools, ctx: StepContext) -> bool:
 
 
 def _reboot(tools: Tools, ctx: StepContext) -> Union[Done, Later]:
-    if tools.store.installs.get(ctx.task.id).heard_at is not None:
-        return Done({}, "it reports from its installer")
     boot_id = ctx.result_of("prepare")["boot_id"]
     try:
         if _boot_id(tools, ctx) != boot_id:
             return Done({}, "it has rebooted")
         tools.fleet.refresh_cloud(ctx.cloud)
+        _refuse_newcomers(tools, ctx)
         _refuse_strangers(tools, ctx)
         _ask(tools, ctx, "reboot", ctx.operation, boot_id)
     except Unsupported:
         return Done({}, "it answers, with another func than before")
     except (CloudUnreachable, CloudRefused) as exc:
+        # Only of one that is away: a report that somebody else sent must not stand for the reboot.
+        if tools.store.installs.get(ctx.task.id).heard_at is not None:
+            return Done({}, "it reports from its installer")
         # The order may have arrived and its answer not: then it is on its way, or back as another already.
         _refuse_if_overdue(tools, ctx, ctx.step.started_at or ctx.now)
         return Later(LOOK_EVERY_S, f"no answer to the order to reboot, so it may be on its way: {exc}")

@@ -33,6 +33,7 @@ class Tools:
     image_push: Optional[ImagePush] = None  # None: no images here
     installing: InstallRules = InstallRules()  # noqa: RUF009  frozen
     enrolment: Optional[Enrolment] = None  # None: no certmaster on this machine can be asked
+    boot_id: str = ""  # which boot the cloud master's own machine is in; empty: not known
 
     def perform(self, ctx: StepContext, verb: str, **arguments: Any) -> Mapping[str, Any]:
         """Have the cloud instance do `verb` to the machine instance, under the operation of this step."""

@@ -29,6 +29,7 @@ from tests.fakes import START, FakeClock, FakeCobbler, FakeFabric, FakeMinion, m
 
 CLOUD = "cloud1"
 PROFILE = "GenomeCloud-F42"
+OWN_BOOT = "boot-of-the-master"
 ASKER = Asker("ada", "request-1")
 
 
@@ -186,6 +187,7 @@ class Rebuilding:
         tools = Tools(
             self.store, self.fleet, operations, ResourceCache(operations, self.clock),
             installing=self.rules, enrolment=self.certmaster,  # type: ignore[arg-type]
+            boot_id=OWN_BOOT,
         )  # fmt: skip
         self.recipes = build_recipes(tools)
         self.installs = Installs(self.store, self.clock)

@@ -24,7 +24,7 @@ from cloudmasterd.rebuild_spec import RebuildSpec, parse_rebuild
 from cloudmasterd.rebuilds import Rebuilds
 from cloudmasterd.recipes import rebuild
 from cloudmasterd.tasks import StepContext
-from tests.cloudmasterd.rebuilding import ASKER, CLOUD, PROFILE, KilledError, Rebuilding
+from tests.cloudmasterd.rebuilding import ASKER, CLOUD, OWN_BOOT, PROFILE, KilledError, Rebuilding
 from tests.fakes import machine
 
 BOTH = ("build1", "jboss1")
@@ -92,6 +92,15 @@ def test_names_and_uuids_are_both_good(works: Rebuilding) -> None:
     uuid = machine("jboss1").uuid
     task = works.submit("build1", uuid.upper())
     assert task.arguments["lose"] == {uuid: "jboss1", machine("build1").uuid: "build1"}
+
+
+def test_a_name_that_is_the_uuid_of_another_names_nobody(tmp_path: Path) -> None:
+    uuid = machine("jboss1").uuid
+    works = Rebuilding(tmp_path, "jboss1", uuid)
+    with pytest.raises(Conflict, match=f"{uuid} of `lose` is the name of one .* and the uuid of another"):
+        works.submit(uuid)
+    assert works.submit("jboss1", machine(uuid).uuid).arguments["lose"].keys() == {uuid, machine(uuid).uuid}
+    works.close()
 
 
 def test_one_that_cannot_be_reached_cannot_be_prepared(works: Rebuilding) -> None:
@@ -404,6 +413,38 @@ def test_one_that_came_since_is_not_lost_unasked(works: Rebuilding, step: str) -
     assert maintenance(works) == ""
 
 
+def test_the_machine_that_the_cloud_master_runs_on_is_not_erased(works: Rebuilding) -> None:
+    works.minion.boot_id = OWN_BOOT
+    works.submit(*BOTH)
+    task = works.until_over()
+    assert task.state is TaskState.FAILED
+    assert "this cloud master runs on cloud1 itself, and would be erased with it" in (task.error or "")
+    assert works.minion.orders == [] and works.certmaster.made == []
+    assert maintenance(works) == ""
+
+
+def test_the_kernel_says_which_boot_this_is(tmp_path: Path) -> None:
+    (tmp_path / "boot_id").write_text("1b2c\n")
+    assert rebuild.read_boot_id(tmp_path / "boot_id") == "1b2c"
+    assert rebuild.read_boot_id(tmp_path / "none") == ""
+    assert rebuild.OWN_BOOT_ID.exists()
+
+
+def test_one_that_is_being_made_there_is_not_lost_unasked(works: Rebuilding) -> None:
+    works.submit(*BOTH)
+    works.until_at("reboot")
+    works.store.change_cloud(CLOUD, maintenance=False)  # an administrator wants it to go on serving
+    new = NewTask(
+        kind="machine.create", target="/x", cloud=CLOUD, machine=machine("late1").uuid,
+        machine_name="late1", arguments={}, steps=(Step("act", "Make"),), asked_by="bob", request_id="r",
+    )  # fmt: skip
+    other = works.store.tasks.submit(lambda room: new)
+    assert works.driver.advance(1, works.memory, lambda: False) is None
+    task = works.store.tasks.get(1)
+    assert f"late1 (task {other.id}) is coming to cloud1" in (task.error or "")
+    assert works.minion.reboots == 0 and works.minion.prepared is None
+
+
 def test_one_that_was_deleted_since_is_no_reason_to_stop(works: Rebuilding) -> None:
     works.submit(*BOTH)
     del works.minion.machines[machine("jboss1").uuid]
@@ -452,6 +493,14 @@ def test_a_lost_order_to_reboot_is_sent_again_and_a_lost_answer_is_no_loss(
     assert works.minion.reboots == 1
     installed_after(works)
     assert works.task().state is TaskState.DONE and works.minion.reboots == 1
+
+
+def test_a_report_from_elsewhere_does_not_stand_for_the_reboot(works: Rebuilding) -> None:
+    works.submit(*BOTH)
+    works.until_at("reboot")
+    works.say("booted")
+    works.until_at("report:kickstart")
+    assert works.minion.reboots == 1
 
 
 def test_one_that_comes_back_before_anybody_knew_it_went_is_not_rebooted_again(works: Rebuilding) -> None:
@@ -561,7 +610,7 @@ def test_a_new_process_takes_it_up_at_every_move(works: Rebuilding) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("number", range(1, 14))
+@pytest.mark.parametrize("number", range(1, 15))
 def test_a_kill_at_any_call_costs_nothing(tmp_path: Path, number: int, after: bool) -> None:
     works = Rebuilding(tmp_path, *BOTH)
     works.submit(*BOTH)
