@@ -63,8 +63,13 @@ class _Upload:
     """An upload under way in this process: the checksum of what came in a row."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
+    users: int = 0  # who has it, or waits for it
     sums: Any = field(default_factory=hashlib.sha256)
     summed: int = 0
+
+    def start_anew(self) -> None:
+        """Forget what was summed up: nothing came, or the whole is checked."""
+        self.sums, self.summed = hashlib.sha256(), 0
 
 
 class Images:
@@ -87,7 +92,7 @@ class Images:
             with self._translated("make the directory for images"):
                 self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._file(image.name).unlink(missing_ok=True)
-            upload.sums, upload.summed = hashlib.sha256(), 0
+            upload.start_anew()
         return image
 
     def get(self, name: str) -> Image:
@@ -123,12 +128,11 @@ class Images:
 
         Machine instances that were cloned from it stay: their cloud instances have copies of their own.
         """
-        with self._upload(name):
+        with self._upload(name) as upload:
             image = self._store.images.delete(name)
+            upload.start_anew()
             with self._translated(f"remove the file of the image {name}"):
                 self._file(image.name).unlink(missing_ok=True)
-        with self._lock:
-            self._uploads.pop(name, None)
 
     def refuse(self, spec: MachineSpec) -> Image:
         """The image of a machine instance that is to be made; Invalid or Conflict where that cannot be."""
@@ -176,11 +180,18 @@ class Images:
 
     @contextmanager
     def _upload(self, name: str) -> Iterator[_Upload]:
-        """One at a time for each name."""
+        """One at a time for each name; what has nothing to remember is not kept."""
         with self._lock:
             upload = self._uploads.setdefault(name, _Upload())
-        with upload.lock:
-            yield upload
+            upload.users += 1
+        try:
+            with upload.lock:
+                yield upload
+        finally:
+            with self._lock:
+                upload.users -= 1
+                if not upload.users and not upload.summed:
+                    del self._uploads[name]
 
     def _is_there(self, image: Image, offset: int, data: bytes) -> bool:
         end = offset + len(data)
@@ -215,7 +226,7 @@ class Images:
             file.flush()
             os.fdatasync(file.fileno())
         if upload.summed != offset:
-            upload.sums, upload.summed = hashlib.sha256(), 0  # all is read again in the end
+            upload.start_anew()  # all is read again in the end
         if upload.summed == offset:
             upload.sums.update(data)
             upload.summed += len(data)
@@ -229,6 +240,7 @@ class Images:
                 upload.sums.update(block)
                 upload.summed += len(block)
         found = upload.sums.hexdigest()
+        upload.start_anew()
         try:
             if found != image.sha256:
                 raise WrongImageError(f"its SHA-256 is {found}, and {image.sha256} was announced")

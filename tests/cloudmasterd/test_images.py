@@ -158,3 +158,18 @@ def test_images_are_listed_by_name_behind_a_name(master: Master) -> None:
         master.announce(DATA, name)
     assert [image.name for image in master.images.list()] == ["a", "b", "c"]
     assert [image.name for image in master.images.list(after="a", limit=1)] == ["b"]
+
+
+def test_only_uploads_under_way_are_remembered(master: Master) -> None:
+    master.announce()
+    master.images.receive("img", 0, DATA[:KIB])
+    for number in range(50):
+        with pytest.raises(NotFound):
+            master.images.receive(f"none{number}", 0, DATA)
+        with pytest.raises(NotFound):
+            master.images.delete(f"none{number}")
+    assert list(master.images._uploads) == ["img"]
+    with ThreadPoolExecutor(8) as pool:  # the same chunk eight times at once: each waits for the one before
+        list(pool.map(lambda _: master.images.receive("img", KIB, DATA[KIB : 2 * KIB]), range(8)))
+    assert master.images.receive("img", 2 * KIB, DATA[2 * KIB :]).state is ImageState.READY
+    assert master.images._uploads == {}

@@ -46,9 +46,10 @@ def _collect(connection: Any) -> set[str]:
     if idle:
         raise _UnknownError(f"storage pool {idle[0].name()!r} is not active")
     known: dict[str, str] = {}
-    for pool in storage.active_pools(connection):
+    pools = storage.active_pools(connection)
+    for pool in pools:
         storage.refresh(pool)
-    for _, volume in storage.all_volumes(connection):
+    for volume in (volume for pool in pools for volume in storage.volumes_of(pool)):
         try:
             facts = storage.facts(volume)
         except Unsupported:  # a directory in the pool

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,9 @@ from func.minion.seeds import MAX_BYTES, Seeds
 
 MAX_PIECE = 2 * 2**20
 LOOK_LIMIT_S = 25.0  # below what the cloud master waits for an answer
+SWEEP_S = 3600.0
+
+log = logging.getLogger(__name__)
 
 
 class Image(FuncModule):
@@ -56,6 +60,8 @@ class Image(FuncModule):
         keep_bytes = max(0, self.options["keep_gb"]) * 2**30
         self._cache = ImageCache(self.options["image_dir"], keep_bytes, self._in_use, clock, **options)
         self._seeds = Seeds(self.options["seed_dir"])
+        self._clock = clock
+        self._swept_at = 0.0
 
     def status(self, sha256: str, form: str, size_bytes: str) -> str:
         """JSON {have, received}; sizes come as text, because large ones have no form on the wire."""
@@ -72,11 +78,25 @@ class Image(FuncModule):
     def put_seed(self, uuid: str, iso: str) -> str:
         """JSON {made}; `iso` is base64."""
         target = arguments.target({"uuid": uuid})
+        self._sweep()
         return _text({"made": self._seeds.put(target.uuid, _decoded(iso, MAX_BYTES))})
 
     def delete_seed(self, uuid: str) -> str:
         """JSON {deleted}; one that is gone already is fine."""
         return _text({"deleted": self._seeds.delete(arguments.target({"uuid": uuid}).uuid)})
+
+    def _sweep(self) -> None:
+        """Now and then, remove seeds that machines undefined by hand left behind."""
+        now = self._clock()
+        if now - self._swept_at < SWEEP_S:
+            return
+        self._swept_at = now
+        try:
+            machines = self._calls.read(lambda host: {each.UUIDString() for each in host.listAllDomains()})
+            for uuid in self._seeds.sweep(machines, now):
+                log.info("the seed of %s is removed: the machine is gone for a week", uuid)
+        except HostError as exc:  # the seed that came is there all the same
+            log.warning("%s", exc)
 
     def _in_use(self) -> Optional[frozenset[str]]:
         try:

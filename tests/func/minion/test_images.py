@@ -17,13 +17,14 @@ from func.errors import HostError
 from func.minion.codes import BadSpec, DiskFull, NoSuchVolume
 from func.minion.images import FORGOTTEN_S, YOUNG_S, ImageCache
 from func.minion.modules.image import Image
-from func.minion.seeds import Seeds
+from func.minion.seeds import KEEP_S, Seeds
 from tests.func.minion.helpers import wait_for
 
 KIB = 1024
 DATA = random.Random(1).randbytes(10 * KIB)  # the same in every process: it names tests
 SUM = hashlib.sha256(DATA).hexdigest()
 UUID = "44444444-4444-4444-4444-444444444444"
+OTHER = "55555555-5555-5555-5555-555555555555"
 
 
 class Host:
@@ -265,6 +266,34 @@ def test_a_seed_is_written_whole_for_its_owner_alone(module: Image, tmp_path: Pa
     assert list(seed.parent.iterdir()) == []
     with pytest.raises(BadSpec, match="is no uuid"):
         module.put_seed("../x", iso)
+
+
+def test_the_seed_of_a_machine_that_was_undefined_by_hand_goes_after_a_week(tmp_path: Path) -> None:
+    seeds, now = Seeds(tmp_path), 1_000_000.0
+    seeds.put(UUID, b"a secret")
+    assert seeds.sweep([], now) == [], "it may be defined in a moment"
+    assert seeds.sweep([UUID], now + KEEP_S) == [], "it was only defined anew"
+    assert seeds.sweep([], now + 2 * KEEP_S) == [] and seeds.path(UUID).exists()
+    assert seeds.sweep([], now + 3 * KEEP_S) == []
+    assert seeds.sweep([], now + 3 * KEEP_S + 1) == [UUID]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_seeds_are_swept_now_and_then_when_one_comes(tmp_path: Path) -> None:
+    (tmp_path / "etc/func/modules").mkdir(parents=True)
+    (tmp_path / "etc/func/modules/Virt.conf").write_text("[main]\nuri = test:///default\n")
+    now = [1_000_000.0]
+    module = Image(tmp_path, clock=lambda: now[0])
+    kept = module._calls.read(lambda host: host.listAllDomains()[0].UUIDString())
+    seed = base64.b64encode(b"x").decode()
+    for uuid in (UUID, kept):
+        module.put_seed(uuid, seed)
+    for _ in range(2):
+        now[0] += KEEP_S + 1
+        module.put_seed(OTHER, seed)
+    left = {file.name for file in (tmp_path / "var/lib/func/seeds").glob("*.iso")}
+    assert left == {f"{kept}.iso", f"{OTHER}.iso"}
+    module.close()
 
 
 def test_a_seed_that_a_crash_left_half_written_is_written_over_or_removed(tmp_path: Path) -> None:
