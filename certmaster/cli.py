@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import os
+import pwd
 import signal
 import socket
 import sys
@@ -13,21 +14,26 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Optional
 
-from certmaster import __version__, ca, config
+from certmaster import __version__, ca, config, upkeep
 from certmaster.admin_socket import AdminSocket
+from certmaster.audit import acting
 from certmaster.authority import Authority
+from certmaster.certdir import minion_files
 from certmaster.errors import CertmasterError, FileError
 from certmaster.names import find_minion_name
 from certmaster.request import obtain_certificate, unsigned
 from certmaster.server import CertmasterServer
+from certmaster.shelf import Signed
 from certmaster.token_text import new_token_lines, read_duration, token_lines
 from certmaster.tokens import DEFAULT_S
 
 log = logging.getLogger("certmaster")
+
+_SOON = timedelta(days=30)
 
 Arguments = Optional[Sequence[str]]
 
@@ -40,11 +46,23 @@ def certmaster(argv: Arguments = None) -> int:
 
 def certmaster_ca(argv: Arguments = None) -> int:
     """Look at, sign and remove certificates; 0, or 1 where a name is unknown or a file cannot be used."""
-    parser = _parser("certmaster-ca", "Look at, sign and remove the certificates of this certmaster.")
+    parser = _ca_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.new_token is None and (arguments.expires is not None or arguments.replace):
+        parser.error("--expires and --replace go with --new-token")
+    return _run(_manage, arguments)
+
+
+def _ca_parser() -> argparse.ArgumentParser:
+    parser = _parser("certmaster-ca", "Look at, sign, revoke and remove the certificates of this certmaster.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("-l", "--list", action="store_true", help="names that wait for a signature")
     what.add_argument("-s", "--sign", nargs="+", metavar="NAME", help="sign what waits under these names")
-    what.add_argument("-c", "--clean", nargs="+", metavar="GLOB", help="remove requests and certificates")
+    what.add_argument("-c", "--clean", nargs="+", metavar="GLOB", help="remove requests, revoke certificates")
+    what.add_argument("--revoke", nargs="+", metavar="GLOB", help="the same, and refuse their keys for ever")
+    what.add_argument(
+        "--upgrade", action="store_true", help="sign SHA-1 and MD5 certificates anew, same keys"
+    )
     what.add_argument("--list-signed", nargs="*", metavar="GLOB", help="names of signed certificates")
     what.add_argument("--list-cert-hash", nargs="*", metavar="GLOB", help="CN-HASH as minion-acl.d wants it")
     what.add_argument(
@@ -61,16 +79,16 @@ def certmaster_ca(argv: Arguments = None) -> int:
         "--replace", action="store_true", help="with --new-token: also where the name has a certificate"
     )
     parser.epilog = _CA_NOTES
-    arguments = parser.parse_args(argv)
-    if arguments.new_token is None and (arguments.expires is not None or arguments.replace):
-        parser.error("--expires and --replace go with --new-token")
-    return _run(_manage, arguments)
+    return parser
 
 
 def certmaster_request(argv: Arguments = None) -> int:
     """Get this machine's certificate; 0 once it is there, 1 where it is not."""
     parser = _parser("certmaster-request", "Get this machine's certificate from the certmaster.")
     parser.add_argument("--name", default="", help="what this machine is called (default: found out)")
+    parser.add_argument(
+        "--renew", action="store_true", help="get the list of revoked certificates; renew where it is time"
+    )
     parser.add_argument("--once", action="store_true", help="ask once instead of until it is signed")
     parser.add_argument(
         "--token-file", type=Path, metavar="FILE", help="a one-time token; removed once it has served"
@@ -92,6 +110,9 @@ TIME is a number and s, m, h or d, from 60s to 30d.
 The first line of --new-token is fit for scripts: genome_token=TOKEN genome_ca=FINGERPRINT,
 and genome_name=NAME where the token is for one name.
 
+--clean frees a name: its certificate is revoked, and the same machine may ask again. --revoke is for a
+machine that is not to be trusted any more. --list-signed warns of what ends within 30 days.
+
 exit status: 0 done; 1 a name or token is unknown, refused or not all could be done, or a file cannot be
 used; 2 wrong usage
 """
@@ -100,6 +121,9 @@ _REQUEST_NOTES = """\
 What --token-file and --ca-fingerprint say stands above token_file and ca_fingerprint of
 /etc/certmaster/minion.conf. Keep the token's file 0600. `certmaster-ca --fingerprint` on the certmaster
 prints the fingerprint; with it no answer of another certmaster is taken.
+
+funcd does what --renew does by itself. A certificate that has ended cannot be renewed: ask without --renew,
+by hand or with a token made with --replace.
 
 exit status: 0 the certificate is there; 1 it is not; 2 wrong usage
 """
@@ -172,6 +196,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     authority = _authority(settings)
     with _terminated_by(lambda: sys.exit(0)):
         authority.prepare()
+        authority.crl()
     admin = None
     if settings.admin_socket != Path():
         admin = AdminSocket(settings.admin_socket, settings.admin_group)
@@ -197,6 +222,16 @@ def _manage(arguments: argparse.Namespace) -> int:
     _become_owner(settings.cadir, settings.audit_log)
     authority = _authority(settings)
     logging.getLogger().setLevel(logging.WARNING)  # what it did, it prints
+    with acting(_user()):
+        return _change(authority, arguments) if _changes(arguments) else _look(authority, arguments)
+
+
+def _changes(arguments: argparse.Namespace) -> bool:
+    names = ("new_token", "delete_token", "sign", "clean", "revoke")
+    return arguments.upgrade or any(getattr(arguments, name) is not None for name in names)
+
+
+def _look(authority: Authority, arguments: argparse.Namespace) -> int:
     if arguments.list:
         return _show(authority.list_waiting())
     if arguments.list_cert_hash is not None:
@@ -206,19 +241,42 @@ def _manage(arguments: argparse.Namespace) -> int:
     if arguments.list_tokens:
         tokens = authority.tokens
         return _show(token_lines([(token, tokens.state(token)) for token in tokens.list()]))
+    return _list_signed(authority.list_signed(arguments.list_signed), arguments.long)
+
+
+def _change(authority: Authority, arguments: argparse.Namespace) -> int:
     if arguments.new_token is not None:
         return _new_token(authority, arguments)
     if arguments.delete_token is not None:
         return _each(arguments.delete_token, lambda one: _delete_token(authority, one))
-    if arguments.list_signed is not None:
-        signed = authority.list_signed(arguments.list_signed)
-        if not arguments.long:
-            return _show([one.name for one in signed])
-        width = max((len(one.name) for one in signed), default=0)
-        return _show([f"{one.name:<{width}}  {_days_left(one.expires_at, _now())}" for one in signed])
     if arguments.sign is not None:
         return _each(arguments.sign, lambda name: f"{name} signed: {authority.sign(name)}")
-    return _each(arguments.clean, lambda glob: "\n".join(f"removed {p}" for p in authority.clean(glob)))
+    if arguments.upgrade:
+        return _show([f"signed anew: {path}" for path in authority.upgrade()])
+    remove, globs = authority.clean, arguments.clean
+    if arguments.revoke is not None:
+        remove, globs = authority.revoke, arguments.revoke
+    return _each(globs, lambda glob: "\n".join(f"removed {p}" for p in remove(glob)))
+
+
+def _list_signed(signed: Sequence[Signed], long: bool) -> int:
+    """Names, as certmaster 0.28 prints them, or with the days left; what ends soon goes to stderr as well."""
+    now = _now()
+    width = max((len(one.name) for one in signed), default=0)
+    for one in signed:
+        left = _days_left(one.expires_at, now)
+        print(f"{one.name:<{width}}  {left}" if long else one.name)
+        if one.expires_at - now < _SOON:
+            print(f"warning: {one.name}: {left}", file=sys.stderr)
+    return 0
+
+
+def _user() -> str:
+    uid = os.getuid()
+    try:
+        return f"{pwd.getpwuid(uid).pw_name}, certmaster-ca"
+    except KeyError:
+        return f"user {uid}, certmaster-ca"
 
 
 def _become_owner(cadir: Path, audit_log: Path) -> None:
@@ -239,11 +297,13 @@ def _new_token(authority: Authority, arguments: argparse.Namespace) -> int:
     pin = ca.pin(authority.prepare())
     expires_s = DEFAULT_S if arguments.expires is None else arguments.expires
     token, secret = authority.tokens.add(arguments.new_token, expires_s, arguments.replace)
+    authority.audit.add("new-token", token.name, f"token {token.id}, until {token.expires_at}")
     return _show(new_token_lines(token, secret, pin, socket.gethostname()))
 
 
 def _delete_token(authority: Authority, token_id: str) -> str:
     authority.tokens.delete(token_id)
+    authority.audit.add("delete-token", token_id, "deleted")
     return f"deleted {token_id}"
 
 
@@ -280,6 +340,8 @@ def _request(arguments: argparse.Namespace) -> int:
     if arguments.ca_fingerprint is not None:
         settings = replace(settings, ca_fingerprint=arguments.ca_fingerprint)
     name = find_minion_name(arguments.name, settings.certmaster, settings.certmaster_port)
+    if arguments.renew:
+        return _renew(settings, name)
     stopped = threading.Event()
     with _terminated_by(stopped.set):
         found = obtain_certificate(settings, name, once=arguments.once, stop=stopped.is_set)
@@ -289,3 +351,12 @@ def _request(arguments: argparse.Namespace) -> int:
     if not stopped.is_set():
         print(unsigned(settings, name), file=sys.stderr)
     return 1
+
+
+def _renew(settings: config.MinionConfig, name: str) -> int:
+    files = minion_files(settings.cert_dir, name)
+    upkeep.fetch_crl(settings, files.ca_file, files.crl_file)
+    renewed = upkeep.keep_good(settings, files, name, _now(), 0.0)
+    left = _days_left(ca.expires_at(files.cert_file.read_bytes()), _now())
+    print(f"{name}: {files.cert_file}: {'renewed' if renewed else 'not time to renew yet'}, {left}")
+    return 0
