@@ -16,6 +16,7 @@
      |   `- CobblerUnreachable   no answer
      |- CertmasterUnreachable   the certmaster of this machine did not answer, or could not: the text says why
      |- ConfigError        a configuration file cannot be used: file, line, key and what would be right
+     |- BackupError        a backup cannot be written, read or put back: nothing was changed
      |- StartError         the daemon cannot start here, e.g. its port is taken
      `- StoreError         the database cannot be used
          |- StoreLocked        another cloud master has it open
@@ -118,6 +119,10 @@ class ConfigError(CloudError):
 
 class StartError(CloudError):
     """The daemon cannot start here; the text says what stands in the way."""
+
+
+class BackupError(CloudError):
+    """A backup cannot be written, read or put back; the text says why, and nothing was changed."""
 
 
 class StoreError(CloudError):

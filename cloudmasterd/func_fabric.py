@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -10,7 +11,9 @@ from typing import Any, Callable, Optional
 from cloudmasterd.errors import CloudRefused, CloudUnreachable, ConfigError, FabricError, RemoteFault
 from cloudmasterd.fabric import Answer, Call
 from func import errors as func_errors
+from func import keeping
 from func.config import load_certmaster_config, load_overlord_config
+from func.keeping import FuncFiles as FuncFiles  # for those who may not import func
 from func.overlord.fanout import Fanout, Result
 
 _CHECK = "check that {cloud} is up, that funcd runs there and that this machine can reach its port"
@@ -139,3 +142,43 @@ def open_func(root: Path, timeout_s: float) -> FuncFabric:
     except func_errors.ConfigError as exc:
         raise ConfigError(str(exc)) from exc
     return FuncFabric(fanout, timeout_s)
+
+
+def func_files(root: Path) -> FuncFiles:
+    """Where the files of certmaster and the overlord below `root` are; raises ConfigError."""
+    with _as_config_error():
+        return keeping.func_files(root)
+
+
+@contextmanager
+def certmaster_held_still(files: FuncFiles) -> Iterator[None]:
+    """Keep certmaster from writing its files for the length of the block; raises ConfigError."""
+    with _as_config_error(), keeping.held_still(files.cadir):
+        yield
+
+
+def authority_pin(files: FuncFiles) -> str:
+    """The authority's fingerprint as minions pin it, "" while there is none."""
+    return keeping.authority_pin(files.ca_cert)
+
+
+def certificate_ends(files: FuncFiles) -> list[tuple[Path, Optional[datetime]]]:
+    """The authority's certificate and this machine's own, with their ends; None for a file that is none."""
+    with _as_config_error():
+        return keeping.certificate_ends(files)
+
+
+def addresses(files: FuncFiles, cloud: str, timeout_s: float) -> list[str]:
+    """Where calls to a cloud instance go; raises CloudUnreachable saying why no place is known."""
+    try:
+        return keeping.addresses(files.hosts_file, cloud, timeout_s)
+    except func_errors.MinionUnreachable as exc:
+        raise CloudUnreachable(f"{cloud} has no address here: {exc}") from exc
+
+
+@contextmanager
+def _as_config_error() -> Iterator[None]:
+    try:
+        yield
+    except func_errors.ConfigError as exc:
+        raise ConfigError(str(exc)) from exc

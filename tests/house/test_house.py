@@ -20,7 +20,7 @@ RANKS = {
     "setting_values": 1, "enrolment": 1, "rebuild_spec": 1, "rebuilds": 2,
     "func_fabric": 2, "fleet": 2, "tasks": 2, "machines": 2, "placing": 2, "recipes": 2,
     "operations": 2, "profiles": 2, "images": 2, "image_format": 1, "seed": 1, "image_push": 2, "installs": 2,
-    "web": 3, "poller": 3,
+    "web": 3, "poller": 3, "control": 3,
     "app": 4, "cli": 4,
 }  # fmt: skip
 

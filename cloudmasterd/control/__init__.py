@@ -1,0 +1,1 @@
+"""cloudmasterctl: what an administrator does to the cloud master itself, from its shell."""
