@@ -65,10 +65,10 @@ class Child:
             if stopped(LOOK_S):
                 raise Interrupted("it was told to stop")
 
-    def end(self, work: Path) -> None:
+    def end(self, work: Path, grace_s: float = GRACE_S) -> None:
         """See it and all that it started in that folder to their end."""
         try:
-            end_all(work, self._popen.poll)
+            end_all(work, self._popen.poll, grace_s)
         finally:
             self._popen.poll()
 

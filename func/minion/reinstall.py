@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional
 
 from func.errors import HostError
 from func.minion import children
+from func.minion.children import Interrupted
 from func.minion.codes import BadSpec, Unsupported, WrongState
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 MAX_METADATA = 2048  # what a kernel of today takes as its whole command line
 LIMIT_S = 1800.0  # to fetch a kernel and an initial RAM disk, over a slow line too
 CANCEL_LIMIT_S = 120.0
+GRACE_S = 15.0  # for the program to put the boot entry back when it is told to end: grubby takes its time
 SECRETS = ("genome_token", "genome_report")  # metadata that must be in no error and no log
 MAX_SAID = 600
 PREPARED = "prepared.json"
@@ -37,6 +39,7 @@ _KEYS = frozenset({"server", "profile", "force", "metadata"})
 
 # The exit codes of genome-replace-self that say more than that it failed.
 _CODES: Mapping[int, type[HostError]] = {2: BadSpec, 5: WrongState}
+_BEFORE_ANY_CHANGE = frozenset({2, 3, 4, 5})
 
 
 @dataclass(frozen=True)
@@ -110,14 +113,26 @@ class Preparer:
     def prepare(
         self, operation: str, order: Order, boot_id: str, stopped: Callable[[float], bool]
     ) -> Mapping[str, Any]:
-        """Prepare the host; raises HostError with the end of what the program said, or Interrupted."""
+        """Prepare the host; raises HostError with the end of what the program said, or Interrupted.
+
+        After an error the next boot installs nothing: whoever is told of one takes nothing back any more.
+        """
         argv = [self._program, "-y", "--json", "--metadata-file", "-", "-c", order.server]
         argv += ["-p", order.profile, *(["--force"] if order.force else [])]
         with self._turn:
             # What a process that is gone left running would do the same at the same time.
-            children.end_all(self._folder)
-            said = self._run(argv, self._limit_s, stopped, order)
-            self._write({"operation": operation, "profile": order.profile, "boot_id": boot_id})
+            children.end_all(self._folder, grace_s=GRACE_S)
+            code: Optional[int] = None
+            try:
+                code, said = self._run(argv, self._limit_s, stopped, order)
+                self._check(code, said)
+                self._write({"operation": operation, "profile": order.profile, "boot_id": boot_id})
+            except (Interrupted, Unsupported):
+                raise
+            except HostError as exc:
+                if code not in _BEFORE_ANY_CHANGE:
+                    self._take_back_after(exc)
+                raise
         log.info("this host is prepared to be installed anew from the profile %s", order.profile)
         return {"profile": order.profile, "boot_id": boot_id, "detail": said}
 
@@ -127,11 +142,25 @@ class Preparer:
             prepared = self.prepared()
             if prepared is not None and prepared.get("operation") != operation:
                 return False
-            children.end_all(self._folder)
-            self._run([self._program, "--cancel", "-y", "--json"], CANCEL_LIMIT_S, _never)
-            (self._folder / PREPARED).unlink(missing_ok=True)
+            self._take_back()
         log.info("this host is not to be installed anew any more")
         return True
+
+    def _take_back(self) -> None:
+        """Have the old boot entry be the default again; raises HostError."""
+        children.end_all(self._folder, grace_s=GRACE_S)
+        self._check(*self._run([self._program, "--cancel", "-y", "--json"], CANCEL_LIMIT_S, _never))
+        (self._folder / PREPARED).unlink(missing_ok=True)
+
+    def _take_back_after(self, failure: HostError) -> None:
+        """The same where the program may have been cut off between the boot entry and its end."""
+        try:
+            self._take_back()
+        except HostError as exc:
+            raise HostError(
+                f"{failure}. What it began could not be taken back: {exc}. Do not reboot this host before"
+                " `genome-replace-self --cancel` there has succeeded, or it may be erased"
+            ) from failure
 
     def prepared(self) -> Optional[Mapping[str, Any]]:
         """The operation that prepared the host, its profile, and the boot id it had then; None: it is not."""
@@ -146,8 +175,8 @@ class Preparer:
 
     def _run(
         self, argv: list[str], limit_s: float, stopped: Callable[[float], bool], order: Optional[Order] = None
-    ) -> str:
-        """What it says of what it did; nothing of it runs any more. Raises HostError."""
+    ) -> tuple[int, str]:
+        """Its exit code and what it says of what it did; nothing of it runs any more. Raises HostError."""
         if not os.access(self._program, os.X_OK):
             raise Unsupported(
                 f"there is no {self._program} on this host; install genome-replace-self, or name another"
@@ -162,16 +191,18 @@ class Preparer:
             finally:
                 os.close(number)
         except OSError as exc:
-            raise HostError(f"{self._program} cannot be started: {exc}") from exc
+            raise Unsupported(f"{self._program} cannot be started: {exc}") from exc
         try:
             code = child.wait(limit_s, stopped)
         finally:
-            child.end(self._folder)
+            child.end(self._folder, GRACE_S)
             said = _said(output, order)
             output.unlink(missing_ok=True)  # it may hold the one-time token
+        return code, said
+
+    def _check(self, code: int, said: str) -> None:
         if code != 0:
             raise _CODES.get(code, HostError)(f"{Path(self._program).name} ended with {code}: {said}")
-        return said
 
     def _write(self, prepared: Mapping[str, Any]) -> None:
         file = self._folder / PREPARED

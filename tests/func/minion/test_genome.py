@@ -172,15 +172,48 @@ def test_noise_that_holds_a_secret_is_told_without_it(host: Host) -> None:
     ("code", "kind"), [(1, HostError), (2, BadSpec), (3, HostError), (4, HostError), (5, WrongState)]
 )
 def test_what_the_program_refuses_is_told_in_its_words(host: Host, code: int, kind: type[HostError]) -> None:
-    host.mood(f"echo 'warming up'; echo '{{\"detail\": \"no profile of that name\"}}'; exit {code}")
+    said = '{"detail": "no profile of that name"}'
+    host.mood(f"case $* in *--cancel*) ;; *) echo warming up; echo '{said}'; exit {code};; esac")
     with pytest.raises(HostError, match=f"program ended with {code}: no profile of that name$") as caught:
         host.prepared()
     assert type(caught.value) is kind
     host.mood("")
     with pytest.raises(HostError, match="no profile of that name"):  # it is remembered
         host.prepared()
-    assert len(host.lines("asked")) == 1
+    assert host.lines("asked")[1:] == (["--cancel -y --json"] if code == 1 else [])
     assert host.status()["prepared"] is False
+
+
+@pytest.mark.parametrize("end", ["kill -9 $$", "exit 1"])
+def test_after_a_failure_the_next_boot_installs_nothing(host: Host, end: str) -> None:
+    host.mood(f'case "$*" in *--cancel*) rm -f "$here/entry";; *) : > "$here/entry"; {end};; esac')
+    with pytest.raises(HostError, match="program ended with "):
+        host.prepared()
+    assert not (host.bin / "entry").exists()
+    assert host.status()["prepared"] is False
+
+
+def test_a_preparation_that_nobody_could_note_is_taken_back(host: Host) -> None:
+    (host.root / FOLDER / "prepared.new").mkdir(parents=True)
+    with pytest.raises(HostError, match="cannot be written"):
+        host.prepared()
+    assert host.lines("asked")[1:] == ["--cancel -y --json"]
+
+
+def test_a_failure_that_cannot_be_taken_back_warns_of_the_next_boot(host: Host) -> None:
+    host.mood("exit 1")
+    with pytest.raises(HostError, match="could not be taken back: .* Do not reboot this host before"):
+        host.prepared()
+
+
+@pytest.mark.slow
+def test_the_program_gets_the_time_to_put_the_boot_entry_back(host: Host) -> None:
+    wait = "trap 'trap \"\" INT; sleep 6; : > $here/back; exit 1' INT; : > $here/ready; while :; do sleep 0.1; done"
+    host.mood(f'case "$*" in *--cancel*) ;; *) {wait};; esac')
+    host.prepare()
+    wait_for(lambda: (host.bin / "ready").exists(), "the program")
+    assert host.cancel() is True
+    assert (host.bin / "back").exists()
 
 
 def test_a_host_without_the_program_says_what_to_install(host: Host) -> None:
@@ -246,7 +279,8 @@ def test_an_operation_that_never_came_is_cancelled_without_the_program(host: Hos
 
 
 def test_a_preparation_under_way_is_ended_and_taken_back(host: Host) -> None:
-    host.mood('case "$*" in *--cancel*) ;; *) sleep 600 & echo $! > "$here/pid"; wait;; esac')
+    works = 'env --default-signal=INT sleep 600 & echo $! > "$here/pid"; wait'
+    host.mood(f'case "$*" in *--cancel*) ;; *) {works};; esac')
     host.prepare()
     wait_for(lambda: host.lines("pid"), "the program's own child")
     assert host.cancel() is True
@@ -278,7 +312,7 @@ def test_taking_back_that_fails_says_why_and_can_be_asked_again(host: Host) -> N
 
 
 def test_a_funcd_that_ends_in_between_prepares_anew_and_leaves_no_child(host: Host) -> None:
-    host.mood('sleep 600 & echo $! > "$here/pid"; wait')
+    host.mood('env --default-signal=INT sleep 600 & echo $! > "$here/pid"; wait')
     host.prepare()
     wait_for(lambda: host.lines("pid"), "the program's own child")
     host.restart()
