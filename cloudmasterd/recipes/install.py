@@ -38,7 +38,7 @@ def kinds(tools: Tools, disks: Disks) -> Mapping[str, StepKind]:
     return {
         "install": StepKind(partial(_install, tools, disks), partial(_take_away, tools)),
         **progress.phase_kinds(tools, over=partial(_over, tools)),
-        "off": StepKind(partial(_off, tools)),
+        "off": StepKind(partial(_off, tools), light=True),
     }
 
 

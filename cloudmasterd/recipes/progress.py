@@ -54,7 +54,7 @@ def phase_steps(subject: str) -> tuple[Step, ...]:
 
 def phase_kinds(tools: Tools, *, over: Over = never, final: bool = False) -> Mapping[str, StepKind]:
     """How these steps are done: each waits until the machine reports its phase, a later one, or `over`."""
-    return {NAME: StepKind(partial(_wait_for, tools, over), final=final)}
+    return {NAME: StepKind(partial(_wait_for, tools, over), final=final, light=True)}
 
 
 def _wait_for(tools: Tools, over: Over, ctx: StepContext) -> Union[Done, Later]:

@@ -46,6 +46,7 @@ class Memory:
     silences: int = 0
     operation: Optional[str] = None  # of the step that was begun last
     lost: bool = False  # a request or a reply of this step may have been lost
+    light: bool = False  # what it waits in needs no place on the cloud instance
     bug: Optional[str] = None
     bugs: int = 0
 
@@ -135,6 +136,7 @@ class Driver:
             step = replace(step, state=StepState.RUNNING, operation=operation, started_at=self._clock.now())
         if memory.bug is not None:
             return self._fail(task, index, memory.bug, unsettled=True, memory=memory)
+        memory.light = kind.light
         try:
             with self._away():
                 outcome = kind.do(self._context(task, step, step.operation))
@@ -212,6 +214,7 @@ class Driver:
             self._tasks.begin_step(task.id, index, operation, now, state=StepState.UNDOING)
             return 0.0
         memory.turn_to(index, StepState.UNDOING, lost=False)
+        memory.light = False
         if memory.bug is not None:
             return self._leave(task, index, memory.bug, memory)
         try:

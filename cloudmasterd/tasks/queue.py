@@ -23,9 +23,10 @@ class _Entry:
 class Queue:
     """The tasks that have not ended, in the order they came. Not thread-safe; times are monotonic seconds.
 
-    A task of the long lane holds its place on its cloud instance until it has ended. One of the short lane
-    gives it back while it waits for something: forty machines that take their time to shut down must not keep
-    the forty-first from starting. What is light comes before everything else and needs no place, but not more
+    A task of the long lane holds its place on its cloud instance until it has ended, or comes to a step that
+    is light: machines that install packages for half an hour must not keep others from being made. One of the
+    short lane gives it back while it waits for something: forty machines that take their time to shut down
+    must not keep the forty-first from starting. What is light comes before everything else and needs no place, but not more
     than `per_cloud` at a time of it either, so that a cloud instance that hangs cannot take all workers.
     """
 
@@ -97,7 +98,7 @@ class Queue:
         entry = self._entries[task]
         self._put_down(entry)
         entry.acting, entry.due, entry.light = False, due, light
-        if entry.lane is Lane.SHORT:
+        if light or entry.lane is Lane.SHORT:
             self._let_go(entry)
 
     def hurry(self, task: int) -> None:

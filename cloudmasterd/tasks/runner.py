@@ -159,7 +159,8 @@ class TaskRunner:
                 self._queue.remove(task_id)
                 self._ended.notify_all()
             else:
-                self._queue.park(task_id, self._clock.monotonic() + pause, light=light and pause > 0)
+                light = pause > 0 and (light or memory.light)
+                self._queue.park(task_id, self._clock.monotonic() + pause, light=light)
             self._call_one()
 
     def _call_one(self) -> None:

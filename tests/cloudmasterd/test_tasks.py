@@ -424,6 +424,38 @@ def test_in_the_queue_a_long_task_keeps_its_place_while_it_waits_and_a_short_one
         assert queue.take(lane, 9) == (1 if lane is Lane.LONG else None)
 
 
+def test_in_the_queue_a_long_task_gives_its_place_back_for_as_long_as_what_it_waits_for_is_light() -> None:
+    queue = Queue(per_cloud=1)
+    queue.add(1, Lane.LONG, "cloud1", "m1")
+    queue.add(2, Lane.LONG, "cloud1", "m2")
+    assert queue.take(Lane.LONG, 0) == 1
+    queue.park(1, due=9, light=True)
+    assert queue.take(Lane.LONG, 0) == 2
+    assert queue.take(Lane.LONG, 9) == 1, "to look once more it needs none"
+    queue.park(1, due=9)
+    assert queue.take(Lane.LONG, 9) is None, "to act again it does"
+    queue.remove(2)
+    assert queue.take(Lane.LONG, 9) == 1
+
+
+def test_who_waits_in_a_light_step_does_not_keep_others_from_being_made(bench: Bench) -> None:
+    gate = threading.Event()
+    bench.kind(
+        "install",
+        act=bench.step("act"),
+        watch=bench.step("watch", lambda ctx: Done() if gate.is_set() else Later(0.01), light=True),
+        start=bench.step("start"),
+    )
+    bench.kind("make", act=bench.step("make"))
+    bench.start(per_cloud=1)
+    installs = [bench.submit("install", "act", "watch", "start") for _ in range(3)]
+    assert bench.ended(bench.submit("make", "act")).state is TaskState.DONE
+    states = {bench.store.tasks.get(task.id).state for task in installs}
+    assert states <= {TaskState.RUNNING, TaskState.WAITING}
+    gate.set()
+    assert {bench.ended(task).state for task in installs} == {TaskState.DONE}
+
+
 def test_in_the_queue_what_is_light_comes_first_but_not_without_bound() -> None:
     queue = Queue(per_cloud=1)
     queue.add(1, Lane.LONG, "cloud1", "m1")
