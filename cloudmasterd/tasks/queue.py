@@ -26,8 +26,9 @@ class Queue:
     A task of the long lane holds its place on its cloud instance until it has ended, or comes to a step that
     is light: machines that install packages for half an hour must not keep others from being made. One of the
     short lane gives it back while it waits for something: forty machines that take their time to shut down
-    must not keep the forty-first from starting. What is light comes before everything else and needs no place, but not more
-    than `per_cloud` at a time of it either, so that a cloud instance that hangs cannot take all workers.
+    must not keep the forty-first from starting. What is light comes before everything else and needs no
+    place, but not more than `per_cloud` at a time of it either, so that a cloud instance that hangs cannot
+    take all workers.
     """
 
     def __init__(self, per_cloud: int) -> None:
