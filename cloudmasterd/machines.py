@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Callable, Optional, Union
 
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import (
+    CloudError,
     CloudUnreachable,
     Conflict,
     Invalid,
@@ -25,7 +27,7 @@ from cloudmasterd.model import (
     NewTask,
     Task,
 )
-from cloudmasterd.operations import ResourceCache
+from cloudmasterd.operations import ResourceCache, Resources
 from cloudmasterd.placement import Capacity, Placement
 from cloudmasterd.placing import Placing, Rules
 from cloudmasterd.profiles import Profiles
@@ -35,6 +37,8 @@ from cloudmasterd.spec import Change, MachineSpec
 from cloudmasterd.store import Store
 from cloudmasterd.store.room import Room
 from cloudmasterd.tasks import TaskRunner
+
+log = logging.getLogger(__name__)
 
 CANCEL_WITHIN_S = 5.0
 
@@ -214,11 +218,19 @@ class Machines:
         """How many more of each flavor fit."""
         return self._placing.capacity()
 
-    def resources(self, cloud: str) -> dict[str, Any]:
-        """Networks, pools, ISO images and firmwares of a cloud instance, and `age_s`, how old that is."""
-        self._store.get_cloud(cloud)
-        found, age_s = self._resources.get(cloud)
-        return {**asdict(found), "default_pool": found.default_pool, "age_s": round(age_s, 1)}
+    def resources(self, cloud: str) -> Optional[tuple[Resources, float]]:
+        """What a cloud instance has to give, and how many seconds ago it said so; None where it never did.
+
+        Nobody is asked: reading waits for no cloud instance. Raises NotFound.
+        """
+        return self._resources.heard(self._store.get_cloud(cloud).name)
+
+    def learn_resources(self, cloud: str) -> None:
+        """Ask a cloud instance what it has to give; what stands against that is in the log alone."""
+        try:
+            self._resources.get(cloud, fresh=True)
+        except CloudError as exc:
+            log.info("what %s has to give is not known anew: %s", cloud, exc)
 
     def wait(self, task_id: int, seconds: float) -> Task:
         """The task, once it has ended or the time is over."""

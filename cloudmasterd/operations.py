@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Optional
 
 from cloudmasterd.clock import Clock
@@ -159,6 +159,15 @@ class Operations:
             raise _translated(exc, cloud) from exc
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is known of one: when it was asked last, what it said last and when; monotonic seconds."""
+
+    asked: float
+    resources: Optional[Resources] = None
+    heard: float = 0.0
+
+
 class ResourceCache:
     """What the cloud instances have to give, asked at most once in `max_age_s`; thread-safe."""
 
@@ -166,29 +175,31 @@ class ResourceCache:
         self._operations = operations
         self._clock = clock
         self._max_age_s = max_age_s
-        self._known: dict[str, tuple[float, Optional[Resources]]] = {}
+        self._known: dict[str, _Known] = {}
         self._lock = threading.Lock()
         self._filling = threading.Lock()
 
     def get(self, cloud: str, *, fresh: bool = False) -> tuple[Resources, float]:
         """What this one has, and how many seconds ago it said so; CloudError."""
-        known = self.peek(cloud)
+        known = self.heard(cloud)
         if known is not None and not fresh and not self._is_due(cloud):
-            return known, self.age_s(cloud) or 0.0
+            return known
         found = self._operations.resources(cloud)
         self._note({cloud: found})
         return found, 0.0
 
     def peek(self, cloud: str) -> Optional[Resources]:
         """What this one said last, however long ago; None where it never did."""
-        with self._lock:
-            return self._known.get(cloud, (0.0, None))[1]
+        known = self.heard(cloud)
+        return None if known is None else known[0]
 
-    def age_s(self, cloud: str) -> Optional[float]:
-        """Seconds since this one was asked last; None where it never was."""
+    def heard(self, cloud: str) -> Optional[tuple[Resources, float]]:
+        """The same, and how many seconds ago it said so."""
         with self._lock:
             known = self._known.get(cloud)
-        return None if known is None else self._clock.monotonic() - known[0]
+        if known is None or known.resources is None:
+            return None
+        return known.resources, self._clock.monotonic() - known.heard
 
     def fill(self, clouds: Iterable[str], *, within_s: float) -> None:
         """Ask those whose figures are too old, all at once; who does not answer in time stays as it was.
@@ -197,7 +208,8 @@ class ResourceCache:
         """
         due = [name for name in clouds if self._is_due(name)]
         # Who knows nothing yet waits for the one that asks; who has old figures does not.
-        must_wait = any(self.age_s(name) is None for name in due)
+        with self._lock:
+            must_wait = any(name not in self._known for name in due)
         if not due or not self._filling.acquire(blocking=must_wait, timeout=within_s if must_wait else -1):
             return
         try:
@@ -206,16 +218,19 @@ class ResourceCache:
             self._filling.release()
 
     def _is_due(self, cloud: str) -> bool:
-        age = self.age_s(cloud)
-        return age is None or age > self._max_age_s
+        with self._lock:
+            known = self._known.get(cloud)
+        return known is None or self._clock.monotonic() - known.asked > self._max_age_s
 
     def _note(self, found: Mapping[str, Optional[Resources]]) -> None:
         now = self._clock.monotonic()
         with self._lock:
             for name, resources in found.items():
+                before = self._known.get(name, _Known(now))
                 if resources is None:  # not asked again for a while, but not forgotten either
-                    resources = self._known.get(name, (0.0, None))[1]
-                self._known[name] = (now, resources)
+                    self._known[name] = replace(before, asked=now)
+                else:
+                    self._known[name] = _Known(now, resources, heard=now)
 
 
 def _object(cloud: str, answer: Any) -> Mapping[str, Any]:

@@ -45,6 +45,7 @@ def api_table(site: Site, clouds: Clouds, waits: Waits) -> tuple[Route, ...]:
         Route("GET", "/api/v1/clouds/{cloud}", clouds.get, kept=True),
         Route("PATCH", "/api/v1/clouds/{cloud}", clouds.change, body=Body.JSON),
         Route("POST", "/api/v1/clouds/{cloud}/refresh", clouds.refresh),
+        Route("GET", "/api/v1/clouds/{cloud}/resources", clouds.resources),
         Route("POST", "/api/v1/clouds/{cloud}/rebuild", Rebuilds(site, waits).rebuild, body=Body.JSON),
         Route("GET", MACHINES, machines.list, list_machines, kept=True),
         Route("GET", MACHINE, machines.get, kept=True),

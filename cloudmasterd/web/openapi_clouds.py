@@ -65,10 +65,22 @@ _CHANGE: Node = {
 _REFRESH: Node = {
     "operationId": "refreshCloud",
     "summary": "Ask a cloud instance now",
-    "description": "Waits for its answer. What it answers is in the store, and so in every list and page.",
+    "description": "Waits for its answer. What it answers is in the store, and so in every list and page."
+    " What it has to give besides is asked as well.",
     "responses": {
         "200": answer("Cloud", "The cloud instance as it just answered."),
         **problems("400", "403", "404", "405", "406", "500", "502", "503", "504"),
+    },
+}
+
+_RESOURCES: Node = {
+    "operationId": "getCloudResources",
+    "summary": "Networks, pools, ISO images and firmwares of a cloud instance",
+    "description": "As last heard, when a machine instance was to be made or the cloud instance refreshed:"
+    " nobody is asked. Where it was never heard everything is null; then refresh the cloud instance.",
+    "responses": {
+        "200": answer("CloudResources", "What it has to give, and how old that is.", ()),
+        **problems("404", *READ_PROBLEMS),
     },
 }
 
@@ -92,5 +104,6 @@ PATHS: dict[str, Node] = {
     "/api/v1/clouds": {"get": _LIST},
     "/api/v1/clouds/{cloud}": {"parameters": [CLOUD_NAME], "get": _GET, "patch": _CHANGE},
     "/api/v1/clouds/{cloud}/refresh": {"parameters": [CLOUD_NAME], "post": _REFRESH},
+    "/api/v1/clouds/{cloud}/resources": {"parameters": [CLOUD_NAME], "get": _RESOURCES},
     "/api/v1/clouds/{cloud}/rebuild": {"parameters": [CLOUD_NAME], "post": _REBUILD},
 }

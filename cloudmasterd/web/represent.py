@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, Optional
 
 from cloudmasterd.flavors import Flavor
@@ -17,6 +17,7 @@ from cloudmasterd.model import (
     Step,
     Task,
 )
+from cloudmasterd.operations import Resources
 from cloudmasterd.placement import Capacity, Placement
 from cloudmasterd.tasks.outcome import error_of
 
@@ -29,6 +30,11 @@ CLOUD_FIELDS = (
 MACHINE_FIELDS = (
     "name", "uuid", "cloud", "state", "memory_mb", "max_memory_mb", "vcpus", "autostart", "managed",
     "profile", "image", "tags", "notes", "observed_at", "etag", "groups",
+)  # fmt: skip
+
+RESOURCES_FIELDS = (
+    "cloud", "arch", "firmwares", "networks", "bridges", "pools", "default_pool", "isos", "virt_type",
+    "machine_types", "koan", "observed_at", "age_s",
 )  # fmt: skip
 
 TASK_FIELDS = (
@@ -64,6 +70,28 @@ def moment(value: Optional[datetime]) -> Optional[str]:
 def cloud_etag(cloud: CloudInstance) -> str:
     """The tag of one cloud instance: stands still while only observed_at moves."""
     return f'"c{cloud.revision}"'
+
+
+def resources_json(cloud: str, heard: Optional[tuple[Resources, float]], now: datetime) -> dict[str, Any]:
+    """What a cloud instance has to give; all but its name is null where it never said."""
+    if heard is None:
+        return {"cloud": cloud, **dict.fromkeys(RESOURCES_FIELDS[1:])}
+    found, age_s = heard
+    return {
+        "cloud": cloud,
+        "arch": found.arch,
+        "firmwares": list(found.firmwares),
+        "networks": list(found.networks),
+        "bridges": list(found.bridges),
+        "pools": [vars(pool) for pool in found.pools],
+        "default_pool": found.default_pool,
+        "isos": list(found.isos),
+        "virt_type": found.virt_type,
+        "machine_types": list(found.machine_types),
+        "koan": found.koan,
+        "observed_at": moment(now - timedelta(seconds=age_s)),
+        "age_s": round(age_s, 1),
+    }
 
 
 def machine_etag(machine: MachineInstance) -> str:

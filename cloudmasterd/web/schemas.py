@@ -73,6 +73,48 @@ CLOUD: Schema = {
     },
 }  # fmt: skip
 
+
+def _texts(description: str) -> Schema:
+    return {"type": ["array", "null"], "items": {"type": "string"}, "description": description}
+
+
+CLOUD_RESOURCES: Schema = {
+    "type": "object",
+    "description": "What a cloud instance has to give to machine instances besides memory.",
+    "required": [
+        "cloud", "arch", "firmwares", "networks", "bridges", "pools", "default_pool", "isos", "virt_type",
+        "machine_types", "koan", "observed_at", "age_s",
+    ],
+    "properties": {
+        "cloud": text("Its name."),
+        "arch": nullable("string", "Its architecture."),
+        "firmwares": _texts("bios, uefi: the best one last."),
+        "networks": _texts("Active networks of libvirt, by name."),
+        "bridges": _texts("Bridges of the host; machine instances can be on them as on networks."),
+        "pools": {
+            "type": ["array", "null"],
+            "description": "Active storage pools.",
+            "items": {
+                "type": "object",
+                "required": ["name", "capacity_gb", "free_gb", "default"],
+                "properties": {
+                    "name": text("Its name."),
+                    "capacity_gb": {"type": "number", "description": "All of it, GiB."},
+                    "free_gb": {"type": "number", "description": "What is free, GiB."},
+                    "default": {"type": "boolean", "description": "Whether disks go here that name no pool."},
+                },
+            },
+        },
+        "default_pool": nullable("string", "The pool for disks that name none; null without any pool."),
+        "isos": _texts("ISO images, as pool/name.iso."),
+        "virt_type": nullable("string", "kvm, qemu or test."),
+        "machine_types": _texts("Machine types of its hypervisor."),
+        "koan": nullable("boolean", "Whether it can install from profiles."),
+        "observed_at": _OBSERVED,
+        "age_s": nullable("number", "The same in seconds ago."),
+    },
+}  # fmt: skip
+
 MACHINE: Schema = {
     "type": "object",
     "description": "A machine instance: a virtual machine on a cloud instance.",
@@ -149,6 +191,7 @@ def page_of(name: str) -> Schema:
 SCHEMAS: dict[str, Schema] = {
     "Cloud": CLOUD,
     "CloudList": page_of("Cloud"),
+    "CloudResources": CLOUD_RESOURCES,
     "Machine": MACHINE,
     "MachineList": page_of("Machine"),
     "Problem": PROBLEM,

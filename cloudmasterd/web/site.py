@@ -24,6 +24,7 @@ from cloudmasterd.model import (
     Task,
     TaskState,
 )
+from cloudmasterd.operations import Resources
 from cloudmasterd.placement import Capacity, Placement
 from cloudmasterd.rebuild_spec import RebuildSpec
 from cloudmasterd.spec import Change, MachineSpec
@@ -173,8 +174,11 @@ class UseCases(Protocol):
     def capacity(self) -> Capacity:
         """How many more of each flavor fit."""
 
-    def resources(self, cloud: str) -> dict[str, Any]:
-        """Networks, pools and firmwares of a cloud instance as last heard."""
+    def resources(self, cloud: str) -> Optional[tuple[Resources, float]]:
+        """What a cloud instance has to give as last heard, and seconds since; NotFound."""
+
+    def learn_resources(self, cloud: str) -> None:
+        """Ask a cloud instance what it has to give."""
 
     def wait(self, task_id: int, seconds: float) -> Task:
         """The task, once it has ended or the time is over."""

@@ -386,8 +386,9 @@ def test_capacity_counts_reservations_and_resources_have_an_age(make: Callable[.
     before = works.machines.capacity().flavors[0].total
     works.machines.create(spec(JBOSS), ASKER)
     assert works.machines.capacity().flavors[0].total == before - 1
-    told = works.machines.resources("cloud1")
-    assert (told["networks"], told["default_pool"]) == (("default",), "default") and told["age_s"] >= 0
+    heard = works.machines.resources("cloud1")
+    assert heard is not None and (heard[0].networks, heard[0].default_pool) == (("default",), "default")
+    assert heard[1] >= 0
     with pytest.raises(NotFound):
         works.machines.resources("cloud9")
 

@@ -8,9 +8,19 @@ from cloudmasterd.model import CloudInstance, CloudState
 from cloudmasterd.spec import parse_cloud_change
 from cloudmasterd.web.api.listing import page
 from cloudmasterd.web.asking import author_of, version_of
-from cloudmasterd.web.exchange import Asked, Reply, json_reply, list_etag, matches, not_modified, tagged_reply
+from cloudmasterd.web.exchange import (
+    NO_STORE,
+    Asked,
+    Reply,
+    json_bytes,
+    json_reply,
+    list_etag,
+    matches,
+    not_modified,
+    tagged_reply,
+)
 from cloudmasterd.web.problems import Busy
-from cloudmasterd.web.represent import CLOUD_FIELDS, cloud_etag, cloud_json
+from cloudmasterd.web.represent import CLOUD_FIELDS, cloud_etag, cloud_json, resources_json
 from cloudmasterd.web.site import Site
 from cloudmasterd.web.validate import (
     DEFAULT_LIMIT,
@@ -68,6 +78,12 @@ class Clouds:
         cloud = self._site.store.change_cloud(name, **vars(change), revision=revision, by=by)
         return json_reply(cloud_json(cloud), cloud_etag(cloud))
 
+    def resources(self, asked: Asked) -> Reply:
+        """What one cloud instance has to give to machine instances, as last heard; nobody is asked."""
+        name = asked.names["cloud"]
+        found = resources_json(name, self._site.machines.resources(name), self._site.clock.now())
+        return Reply(body=json_bytes(found), headers=(NO_STORE,))
+
     def refresh(self, asked: Asked) -> Reply:
         """Ask one cloud instance now; what it answers is in the store and in the response."""
         cloud = self.refresh_now(asked.names["cloud"])
@@ -80,6 +96,8 @@ class Clouds:
                 f"{MAX_REFRESHES} cloud instances are being asked right now: try again in a few seconds"
             )
         try:
-            return self._site.fleet.refresh_cloud(name)
+            cloud = self._site.fleet.refresh_cloud(name)
+            self._site.machines.learn_resources(name)
+            return cloud
         finally:
             self._refreshing.release()

@@ -11,6 +11,7 @@ from cloudmasterd.web.pages.asking import asker_of, form_page, to_task
 from cloudmasterd.web.pages.create_form import (
     FIELD_OF,
     FIELDS,
+    FIRMWARES,
     LABELS,
     SOURCES,
     first_form,
@@ -92,6 +93,7 @@ class CreatePage:
             images=self._images(form.text("image")),
             profiles=self._profiles(form.text("profile")),
             sizes=sizes(self._site.flavors),
+            firmwares=FIRMWARES,
             places=_places(self._site.store.list_clouds(), form.text("cloud")),
         )
         return form_page(body, status)

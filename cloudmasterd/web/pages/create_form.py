@@ -35,6 +35,7 @@ LABELS = {
     "vcpus": "Virtual CPUs",
     "disk_gb": "Disk",
     "networks": "Networks",
+    "firmware": "Firmware",
     "cloud": "Where",
     "start": "Start it",
     "autostart": "Start it with its cloud instance",
@@ -60,6 +61,13 @@ SOURCES = (
     ("iso", "ISO image", "a CD image in a pool"),
     ("image", "Image", "a disk that is there already"),
     ("profile", "Profile", "an installation by cobbler and koan"),
+)
+
+
+FIRMWARES = (
+    ("", "The best the cloud instance has"),
+    ("uefi", "UEFI"),
+    ("bios", "BIOS"),
 )
 
 
@@ -117,6 +125,7 @@ def body_of(form: Form) -> dict[str, Any]:
         "source": _source(form),
         "networks": names_of(form.text("networks")),
         "groups": names_of(form.text("groups")),
+        "firmware": form.text("firmware") or None,
         "cloud": form.text("cloud") or None,
         "notes": form.text("notes"),
         "start": form.has("start"),

@@ -35,6 +35,7 @@ ${fields.line(form, "disk_gb", "Disk", "GB")}\
 <p class="hint">These three count with the size “custom” only.</p>
 </div>
 ${fields.line(form, "networks", "Networks", "One interface for each; separate them with commas.")}\
+${fields.choice(form, "firmware", "Firmware", firmwares)}\
 ${fields.choice(form, "cloud", "Where", places)}\
 ${fields.tick(form, "start", "Start it as soon as it is made")}\
 ${fields.tick(form, "autostart", "Start it whenever its cloud instance starts")}\

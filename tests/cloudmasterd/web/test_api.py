@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from cloudmasterd.errors import CloudRefused, CloudUnreachable, RemoteFault
-from cloudmasterd.web.represent import CLOUD_FIELDS, MACHINE_FIELDS
+from cloudmasterd.web.represent import CLOUD_FIELDS, MACHINE_FIELDS, RESOURCES_FIELDS, moment
 
 CLOUDS, MACHINES = "/api/v1/clouds", "/api/v1/machines"
 CLOUD1 = CLOUDS + "/cloud1.example.org"
@@ -377,3 +377,17 @@ def test_a_name_with_line_ends_adds_no_header(small: Any, make_machine: Any) -> 
         assert answer.status == 200 and "x-evil" not in answer.headers
     following = small.get(MACHINES + "?limit=1").json()["next"]
     assert names(small.get(following)) == ["b"]
+
+
+def test_what_a_cloud_instance_has_to_give_is_told_as_last_heard(small: Any) -> None:
+    path = "/api/v1/clouds/cloud1.example.org"
+    never = small.get(path + "/resources")
+    assert never.status == 200 and never.headers["cache-control"] == "no-store"
+    assert tuple(never.json()) == RESOURCES_FIELDS
+    assert {key for key, value in never.json().items() if value is not None} == {"cloud"}
+    assert small.send("POST", path + "/refresh").status == 200
+    heard = small.get(path + "/resources").json()
+    assert (heard["networks"], heard["isos"], heard["koan"]) == (["default"], ["default/boot.iso"], True)
+    assert heard["pools"] == [{"name": "default", "capacity_gb": 900, "free_gb": 800, "default": True}]
+    assert (heard["age_s"], heard["observed_at"]) == (0, moment(small.clock.now()))
+    assert small.get("/api/v1/clouds/none.example.org/resources").status == 404

@@ -45,6 +45,15 @@ def test_a_size_of_ones_own_may_say_its_unit(small: Any) -> None:
     assert free == 65536 - 3276 - 512 - 128 - 1536 - 128, "the reservation is the size that was typed"
 
 
+def test_a_firmware_can_be_asked_for(small: Any) -> None:
+    form = blank(small)
+    assert form.values["firmware"] == ""
+    task = task_of(small, post(small, form, "create", name="bios1", firmware="bios"))
+    assert task.arguments["firmware"] == "bios"
+    refused = post(small, blank(small), "create", name="odd1", firmware="openfirmware")
+    assert refused.status == 400 and "firmware" in page(refused).marked
+
+
 def test_an_iso_image_is_asked_for_by_its_volume(small: Any) -> None:
     task_of(small, post(small, blank(small), "create", name="iso1", source="iso", iso="default/boot.iso"))
     refused = post(small, blank(small), "create", name="iso2", source="iso", iso="default/none.iso")

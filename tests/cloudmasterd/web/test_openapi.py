@@ -288,6 +288,9 @@ ANSWERS: list[tuple[str, str, str, int, Any]] = [
     ("PATCH", "/api/v1/clouds/cloud1.example.org", CLOUD, 400, {"reserve_mb": -9}),
     ("PATCH", "/api/v1/clouds/none", CLOUD, 404, {"notes": "x"}),
     ("POST", "/api/v1/clouds/cloud1.example.org/refresh", CLOUD + "/refresh", 200, None),
+    ("GET", "/api/v1/clouds/cloud1.example.org/resources", CLOUD + "/resources", 200, None),
+    ("GET", "/api/v1/clouds/cloud2.example.org/resources", CLOUD + "/resources", 200, None),
+    ("GET", "/api/v1/clouds/none/resources", CLOUD + "/resources", 404, None),
     (
         "POST",
         "/api/v1/clouds/cloud1.example.org/rebuild",
@@ -363,6 +366,8 @@ def test_answers_are_as_described(
         small.profiles.refresh()
     if "/images" in path:
         small.send("POST", "/api/v1/images", NEW_IMAGE)
+    if target.endswith("cloud1.example.org/resources"):
+        small.send("POST", "/api/v1/clouds/cloud1.example.org/refresh")
     answer = small.send(method, target, body)
     assert answer.status == status, answer.text
     response = resolve(DOCUMENT["paths"][path][method.lower()]["responses"][str(status)])
