@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 from certmaster import ca, client, renewal
@@ -16,6 +16,7 @@ from certmaster.request import check_answer
 
 log = logging.getLogger(__name__)
 
+_LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 _SOUND_DIGESTS = ("sha256", "sha384", "sha512")
 
 
@@ -58,10 +59,9 @@ def due_at(files: MinionFiles, chance: float) -> datetime:
     try:
         if pem is None:
             raise FileError(f"{files.cert_file} is missing: has this machine been enrolled?")
-        begins_at = ca.begins_at(pem)
         if ca.digest(pem) not in _SOUND_DIGESTS:
-            return begins_at
-        return renewal.due_at(begins_at, ca.expires_at(pem), chance)
+            return _LONG_AGO
+        return renewal.due_at(ca.begins_at(pem), ca.expires_at(pem), chance)
     except BadCertificate as exc:
         raise FileError(f"{files.cert_file}: {exc}") from exc
 

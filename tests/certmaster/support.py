@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Optional
+from xmlrpc.server import SimpleXMLRPCServer
 
 from certmaster.admin_socket import AdminSocket
 from certmaster.authority import Authority
@@ -59,3 +60,18 @@ def running(
         loop.call_soon_threadsafe(stop.set)
         thread.join(10)
         assert not thread.is_alive()
+
+
+@contextmanager
+def historic_certmaster() -> Iterator[int]:
+    """A certmaster that has wait_for_cert alone, made of Python's own XML-RPC server."""
+    server = SimpleXMLRPCServer(("127.0.0.1", 0), logRequests=False)
+    server.register_function(lambda _csr: [False, "", ""], "wait_for_cert")
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
