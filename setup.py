@@ -8,6 +8,8 @@ setup(
     entry_points={
         "console_scripts": [
             "cloudmasterd = cloudmasterd.cli:main",
+            "cloudmasterctl = cloudmasterd.control.cli:main",
+            "cloudmaster-join = func.minion.join.cli:main",
             "func = func.overlord.cli:main",
             "funcd = func.minion.cli:main",
             "certmaster = certmaster.cli:certmaster",

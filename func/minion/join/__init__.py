@@ -1,0 +1,1 @@
+"""cloudmaster-join: make this machine a cloud instance of a cloud master."""

@@ -1,0 +1,85 @@
+"""Decide what joining a cloud master takes on this machine, and what speaks against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from func.minion.join.errors import JoinRefused
+
+# What minion.conf says where nobody said anything.
+NOBODY = "localhost"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the administrator asked for; empty or 0 is not said."""
+
+    master: str
+    port: int = 0
+    ca_fingerprint: str = ""
+    token: str = ""
+    name: str = ""
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Present:
+    """What this machine is now; `authority` is the fingerprint of the one it trusts, "" for none."""
+
+    master: str
+    port: int
+    ca_fingerprint: str
+    authority: str
+    ca_file: Path
+    cert_file: Path
+    has_certificate: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to set in certmaster's minion.conf, and which files have to make room."""
+
+    settings: dict[str, str]
+    aside: tuple[Path, ...] = ()
+
+
+def make_plan(wanted: Wanted, present: Present) -> Plan:
+    """The plan; raises JoinRefused where this machine belongs to another master and nobody said --force."""
+    port = wanted.port or present.port
+    moves = present.master != NOBODY and (
+        wanted.master.lower() != present.master.lower() or port != present.port
+    )
+    other_authority = bool(
+        wanted.ca_fingerprint and present.authority and wanted.ca_fingerprint != present.authority
+    )
+    if moves and not wanted.force:
+        raise JoinRefused(
+            f"this machine belongs to {present.master} (port {present.port}): a cloud instance has one"
+            f" master. --force gives it to {wanted.master}; on {present.master} its name is"
+            " freed with `certmaster-ca --clean NAME`"
+        )
+    if other_authority and not wanted.force:
+        raise JoinRefused(
+            f"this machine trusts the authority {present.authority}, not {wanted.ca_fingerprint}: compare"
+            f" with `certmaster-ca --fingerprint` on {wanted.master}. --force makes it trust the new one"
+        )
+    aside: tuple[Path, ...] = ()
+    # A master under a new name, restored from a backup for example, is still the same authority.
+    same_authority = bool(present.authority) and wanted.ca_fingerprint == present.authority
+    if other_authority or (moves and not same_authority):
+        aside = tuple(
+            path
+            for path, there in (
+                (present.ca_file, bool(present.authority)),
+                (present.cert_file, present.has_certificate),
+            )
+            if there
+        )
+    settings = {"certmaster": wanted.master}
+    if wanted.port:
+        settings["certmaster_port"] = str(wanted.port)
+    if wanted.ca_fingerprint or aside:
+        # The old master's pin would keep the new one out.
+        settings["ca_fingerprint"] = wanted.ca_fingerprint
+    return Plan(settings, aside)
