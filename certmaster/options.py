@@ -104,7 +104,7 @@ class BaseConfig:
 
     def __init__(self) -> None:
         for key in self.iterkeys():
-            self.__dict__[key] = copy.copy(self.optionobj(key).default)
+            setattr(self, key, copy.copy(self.optionobj(key).default))
 
     def populate(self, written: Mapping[str, str]) -> None:
         """Take over what a file has for the keys of this class; raises ValueError."""

@@ -42,6 +42,7 @@ def written(tmp_path: Path, text: str) -> Path:
 def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
     config = read_config(tmp_path / "none.conf", Config)
     assert (config.name, config.count, config.on, config.words, config.none) == ("x", 3, True, ["a"], [])
+    assert config.share == 0.5  # Func's own classes have defaults as texts
     assert list(config.iterkeys()) == ["count", "kind", "name", "none", "on", "share", "words"]
     assert config.isoption("name")
     assert not config.isoption("other")

@@ -76,7 +76,7 @@ class CertMasterModule(FuncModule):
 
     def copy_peer_cert(self, peer: str, certblob: Any) -> int:
         """1 when the certificate (PEM, base64 on the wire) is the peer's now, 0 when it was before."""
-        (name,) = _names(peer)
+        (name,) = _names([peer])
         if not self.peering_enabled():
             raise FuncException("peering is off here: peering = yes in certmaster.conf")
         pem = certblob.encode("utf-8") if isinstance(certblob, str) else certblob
@@ -109,4 +109,8 @@ class CertMasterModule(FuncModule):
 
 def _names(given: Any) -> list[str]:
     """One name or several, as host names: no globs, nothing that leads out of a folder."""
-    return [check_host_name(str(name).strip()) for name in (given if isinstance(given, list) else [given])]
+    names = given if isinstance(given, list) else [given]
+    for name in names:
+        if not isinstance(name, str):
+            raise FuncException(f"{name!r:.60} is no host name")
+    return [check_host_name(name.strip()) for name in names]
