@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import sqlite3
@@ -14,11 +15,14 @@ from cloudmasterd.store.schema import MIGRATIONS, Migration
 
 log = logging.getLogger(__name__)
 
+KEPT_COPIES = 3  # from before migrations, the newest
+
 
 def migrate(raw: sqlite3.Connection, path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:
     """Run the migrations that `path`, open as `raw`, has not seen; each is one transaction.
 
-    A database that holds something is copied to `<path>.v<N>.bak` first. Raises StoreTooNew for a database of
+    A database that holds something is copied to `<path>.v<N>.bak` first, N being the version that it has, and
+    the newest KEPT_COPIES of those stay. Raises StoreTooNew for a database of
     a newer program and StoreError for one that is not ours or when a migration fails.
     """
     found = schema_version(raw, path, migrations[-1].version)
@@ -29,6 +33,8 @@ def migrate(raw: sqlite3.Connection, path: Path, migrations: Sequence[Migration]
         _run(raw, path, migration)
         if found:
             log.info("%s is now at schema version %d", path, migration.version)
+    if pending and found:
+        _forget_copies(path)
 
 
 def schema_version(raw: sqlite3.Connection, path: Path, known: int = MIGRATIONS[-1].version) -> int:
@@ -52,7 +58,8 @@ def schema_version(raw: sqlite3.Connection, path: Path, known: int = MIGRATIONS[
     if version > known:
         raise StoreTooNew(
             f"{path} has schema version {version}, this cloudmasterd knows versions up to {known}: install"
-            f" the cloudmasterd that wrote it or a newer one, or put back {path}.v{known}.bak, if any"
+            f" the cloudmasterd that wrote it or a newer one, or put back {_older_copy(path, known)}"
+            " (docs/operations.md, Downgrade)"
         )
     return version
 
@@ -72,6 +79,29 @@ def backup(raw: sqlite3.Connection, path: Path, to: Path) -> None:
     except (OSError, sqlite3.Error) as exc:
         raise StoreError(f"{path} needs a migration, but cannot be copied to {to} before it: {exc}") from exc
     log.info("%s was copied to %s before its migration", path, to)
+
+
+def _copies(path: Path) -> list[tuple[int, Path]]:
+    """(version, file) of the copies there are, the oldest version first."""
+    found = []
+    for file in path.parent.glob(f"{glob.escape(path.name)}.v*.bak"):
+        number = file.name[len(path.name) + 2 : -len(".bak")]
+        if number.isdecimal():
+            found.append((int(number), file))
+    return sorted(found)
+
+
+def _older_copy(path: Path, known: int) -> str:
+    fitting = [file for version, file in _copies(path) if version <= known]
+    return str(fitting[-1]) if fitting else "a backup from before the upgrade with `cloudmasterctl restore`"
+
+
+def _forget_copies(path: Path) -> None:
+    for _, file in _copies(path)[:-KEPT_COPIES]:
+        try:
+            file.unlink()
+        except OSError as exc:
+            log.warning("%s is not needed any more, and cannot be removed: %s", file, exc)
 
 
 def _run(raw: sqlite3.Connection, path: Path, migration: Migration) -> None:

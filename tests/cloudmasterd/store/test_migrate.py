@@ -246,9 +246,34 @@ def test_a_database_of_a_newer_cloudmasterd_is_refused_untouched(path: Path):
         Store(path)
     assert str(caught.value) == (
         f"{path} has schema version 99, this cloudmasterd knows versions up to {LATEST}: install the"
-        f" cloudmasterd that wrote it or a newer one, or put back {path}.v{LATEST}.bak, if any"
+        " cloudmasterd that wrote it or a newer one, or put back a backup from before the upgrade with"
+        " `cloudmasterctl restore` (docs/operations.md, Downgrade)"
     )
     assert dump(path) == before
+
+
+def test_the_newest_copy_that_an_older_program_can_use_is_named(path: Path):
+    Store(make(path, V2)).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        with pytest.raises(StoreTooNew, match=f"put back {path}.v2.bak "):
+            migrate(raw, path, MIGRATIONS[:2])
+
+
+def test_a_copy_that_was_put_back_is_brought_along_again(path: Path):
+    Store(make(path, V2)).close()
+    copy = path.with_name("cloudmasterd.db.v2.bak")
+    path.write_bytes(copy.read_bytes())
+    Store(path).close()
+    assert look(path, "PRAGMA user_version") == [(LATEST,)]
+
+
+def test_only_the_newest_copies_are_kept(old: Path):
+    for version in (1, 2, 3, 4):
+        with closing(sqlite3.connect(old, isolation_level=None)) as raw:
+            migrate(raw, old, MIGRATIONS[: version + 1])
+    assert sorted(file.name for file in old.parent.glob("*.bak")) == [
+        f"cloudmasterd.db.v{version}.bak" for version in (2, 3, 4)
+    ]
 
 
 @pytest.mark.parametrize(
