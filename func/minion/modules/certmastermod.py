@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import certmaster
 from certmaster import ca
 from certmaster.authority import Authority
 from certmaster.certdir import PUBLIC, list_files, read_file, remove_file, write_file
@@ -15,10 +17,16 @@ from certmaster.config import CertmasterConfig
 from certmaster.errors import BadCertificate
 from certmaster.names import check_host_name
 from func.config import load_certmaster_config
+from func.minion import children
 from func.minion.codes import FuncException
 from func.minion.module import FuncModule
 
 MAX_CERTIFICATE = 64 * 1024
+CHANGE_LIMIT_S = 120.0  # triggers may take their time
+_CERTMASTER_CA = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+    "from certmaster.cli import certmaster_ca; sys.exit(certmaster_ca())"
+)
 
 
 class CertMasterModule(FuncModule):
@@ -40,18 +48,12 @@ class CertMasterModule(FuncModule):
         return [signed.name for signed in self._authority().list_signed()]
 
     def sign_hosts(self, list_of_hosts: Any) -> bool:
-        """True when what waits under these names is signed; the first that is not ends it."""
-        authority = self._authority()
-        for name in _names(list_of_hosts):
-            authority.sign(name)
-        return True
+        """True when what waits under these names is signed; raises what certmaster-ca said otherwise."""
+        return self._change("--sign", list_of_hosts)
 
     def cleanup_hosts(self, list_of_hosts: Any) -> bool:
-        """True when requests and certificates of these names are removed; the first that is not ends it."""
-        authority = self._authority()
-        for name in _names(list_of_hosts):
-            authority.clean(name)
-        return True
+        """True when requests and certificates of these names are removed; raises as `sign_hosts` does."""
+        return self._change("--clean", list_of_hosts)
 
     def peering_enabled(self) -> bool:
         """Whether minions may be overlords of each other."""
@@ -99,6 +101,20 @@ class CertMasterModule(FuncModule):
         if not (config.cadir / "certmaster.crt").exists():
             raise FuncException(f"this machine is no certmaster: there is no {config.cadir}/certmaster.crt")
         return Authority(config, socket.gethostname(), lambda: datetime.now(timezone.utc))
+
+    def _change(self, option: str, hosts: Any) -> bool:
+        names = _names(hosts)
+        self._authority()
+        # A process of its own, because that becomes the user whose files these are.
+        home = str(Path(certmaster.__file__).parents[1])
+        command = [sys.executable, "-I", "-c", _CERTMASTER_CA, home, "--root", str(self.root), option, *names]
+        try:
+            done = children.run(command, CHANGE_LIMIT_S)
+        except OSError as exc:
+            raise FuncException(f"certmaster-ca cannot be run: {exc}") from exc
+        if done.code != 0:
+            raise FuncException(done.err.strip()[-1000:] or f"certmaster-ca ended with {done.code}")
+        return True
 
     def _suffix(self) -> str:
         return f".{self._config().cert_extension}"
