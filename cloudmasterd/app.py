@@ -14,6 +14,7 @@ import cherrypy
 from cloudmasterd.clock import Clock, SystemClock
 from cloudmasterd.cobbler import Cobbler
 from cloudmasterd.config import Config
+from cloudmasterd.control.status import log_soon
 from cloudmasterd.enrolment import Enrolment
 from cloudmasterd.errors import StartError
 from cloudmasterd.fleet import Fleet
@@ -158,6 +159,7 @@ def _serve(app: App, stop: StopQueue[str]) -> str:
         except OSError as exc:
             raise StartError(_port_text(app.config.listen_addr, app.config.listen_port, exc)) from exc
         log.info("cloudmasterd is ready: %s", url(app.config.listen_addr, app.config.listen_port))
+        log_soon(app.config)
         reason = stop.get()
         log.info("cloudmasterd stops (%s)", reason)
         return reason

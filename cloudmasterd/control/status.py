@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import socket
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -13,6 +15,8 @@ from urllib.parse import urlsplit
 from cloudmasterd.config import Config
 from cloudmasterd.errors import CloudError
 from cloudmasterd.func_fabric import func_files, open_func
+
+log = logging.getLogger(__name__)
 
 ASK_S = 3.0
 _BOOLEAN = "sys/fs/selinux/booleans/httpd_can_network_connect"
@@ -140,6 +144,18 @@ def look(config: Config, root: Path = Path("/"), timeout_s: float = ASK_S) -> St
         clouds_error=clouds_error,
         selinux_forbids=_flag(root / _ENFORCE) is True and _flag(root / _BOOLEAN) is False,
     )
+
+
+def log_soon(config: Config) -> threading.Thread:
+    """Put the three lines into the log, from a thread: what does not answer must hold nobody up."""
+
+    def work() -> None:
+        for line in judge(look(config)).lines():
+            log.info("%s", line)
+
+    thread = threading.Thread(target=work, name="standing", daemon=True)
+    thread.start()
+    return thread
 
 
 def url_of(listen_addr: str, listen_port: int) -> str:
