@@ -30,22 +30,23 @@ class Classic:
         self._koan = koan
         self._kvm_works = kvm_works or KvmProof()
 
-    def install(self, run_id: str, order: ClassicOrder) -> None:
-        """Returns when the machine runs its installer; raises HostError, and then nothing is left of it."""
+    def install(self, run_id: str, uuid: str, order: ClassicOrder) -> None:
+        """Returns when the machine runs its installer; raises HostError, and then nothing is left of it.
+
+        The machine gets that uuid. Its name is no sign that it is this one: another may make one meanwhile.
+        """
         why_not = self._koan.why_not(self._host.type_name())
         if why_not:
             raise Unsupported(why_not)
-        before = self._names()
-        if order.name in before:
+        if order.name in {domain.name for domain in self._host.list_domains()}:
             raise NameTaken(f"this host has a machine {order.name!r} already")
-        said = {"uuid": None, "virt_type": self._virt_type(), "options": ()}
+        said = {"uuid": None, "virt_type": self._virt_type(), "options": (), "new_uuid": uuid}
         try:
             ended = self._koan.run(
                 run_id, classic_arguments(order), said, self._uri, order.deadline_s, lambda seconds: False
             )
-            name = self._noted(run_id, stand_in.NAME)
-            if ended.code != 0 or not ended.started or not name or name[0] not in self._names():
-                self._clean_up(run_id, before)
+            if ended.code != 0 or not ended.started or self._find(uuid) is None:
+                self._clean_up(run_id, uuid)
                 how = "was not done in time" if ended.code is None else f"ended with {ended.code}"
                 raise HostError(
                     f"cannot install {order.target!r}: koan {how}. The last it said: {ended.gist}"
@@ -59,18 +60,18 @@ class Classic:
         proved = arch is not None and "kvm" in arch.virt_types and self._kvm_works(arch.emulator)
         return "kvm" if proved else "qemu"
 
-    def _clean_up(self, run_id: str, before: frozenset[str]) -> None:
-        for name in {*self._noted(run_id, stand_in.NAME)} & self._names() - before:
-            if self._host.get_domain(name).state in host.ACTIVE:
-                self._host.perform(name, host.DESTROY)
-            if name in self._names():  # one that was never more than running has gone with that
-                self._host.perform(name, host.UNDEFINE)
+    def _clean_up(self, run_id: str, uuid: str) -> None:
+        made = self._find(uuid)
+        if made is not None and made.state in host.ACTIVE:
+            self._host.perform(made.name, host.DESTROY)
+        if made is not None and self._find(uuid) is not None:  # one that was only running has gone with that
+            self._host.perform(made.name, host.UNDEFINE)
         for path in self._noted(run_id, stand_in.MADE):
             log.info("%s: koan had made %s, which is removed", run_id, path)
             Path(path).unlink(missing_ok=True)
 
-    def _names(self) -> frozenset[str]:
-        return frozenset(domain.name for domain in self._host.list_domains())
+    def _find(self, uuid: str) -> Optional[host.Domain]:
+        return next((domain for domain in self._host.list_domains() if domain.uuid == uuid), None)
 
     def _noted(self, run_id: str, what: str) -> list[str]:
         file = self._koan.work(run_id) / what

@@ -61,7 +61,7 @@ class Wrong(Exception):  # noqa: N818 - what it is to its receiver
 
 @dataclass(frozen=True)
 class Order:
-    """What order.json says; `uuid` None: koan decides what the machine is like."""
+    """What order.json says; `uuid` None: koan decides what the machine is like, but for its `new_uuid`."""
 
     uri: str
     virt_install: str
@@ -69,6 +69,7 @@ class Order:
     virt_type: str
     uuid: Optional[str]
     options: tuple[tuple[str, str], ...]
+    new_uuid: str = ""
 
 
 def read_order(work: Path) -> Order:
@@ -148,7 +149,7 @@ def _release(variant: str, kickstart: str) -> tuple[str, int]:
 def _classic(said: Said, order: Order, values: dict[str, str]) -> list[str]:
     found = []
     for key, value in said:
-        if key in ("--connect", "--virt-type", "--os-variant", "--os-type"):
+        if key in ("--connect", "--virt-type", "--os-variant", "--os-type", "--uuid"):
             continue
         if key == "--extra-args":
             value = command_line(values, order.options)
@@ -161,9 +162,25 @@ def _classic(said: Said, order: Order, values: dict[str, str]) -> list[str]:
         f"--connect={order.uri}",
         f"--virt-type={order.virt_type}",
         f"--osinfo={known}detect=on,require=off",
+        f"--uuid={order.new_uuid}",  # by it the machine is known from one that another makes of the same name
         *found,
         "--noreboot",
     ]
+
+
+def refuse_disks(said: Said, work: Path) -> None:
+    """Raise Wrong where a disk to install on is a file that was there before: koan would take any such."""
+    if ("--import", None) in said:
+        return  # it is there to be used
+    made = (work / MADE).read_text(encoding="utf-8").splitlines() if (work / MADE).exists() else []
+    for key, value in said:
+        words = dict(word.partition("=")[::2] for word in (value or "").split(","))
+        path = words.get("path", "") if key == "--disk" and "device" not in words else ""
+        if path not in made and Path(path).is_file():
+            raise Wrong(
+                f"the disk {path} is there already, and somebody's: give another virt_path or virt_name, or"
+                " remove it"
+            )
 
 
 def note_disk(arguments: Sequence[str], work: Path) -> None:
@@ -194,6 +211,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         said = parse(arguments)
         wanted = virt_install(said, order)
+        if order.uuid is None:
+            refuse_disks(said, work)
     except Wrong as exc:
         sys.stderr.write(f"ERROR    {exc}\n")
         return 2

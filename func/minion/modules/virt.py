@@ -187,11 +187,12 @@ class _Power(_OnHost):
         """
         order = classic_order(server_name, target_name, system, virt_name, virt_path, graphics)
         koan = Koan(read_setup(self.root, self.root / CONFIG_DIR / "Machine.conf"))
-        run_id = f"virt-{uuid.uuid4()}"
+        own = str(uuid.uuid4())
+        run_id = f"virt-{own}"
         job = job_context.current()
         if job is not None:
             job.follow(koan.log_file(run_id))
-        Classic(self._host, self._uri, koan).install(run_id, order)
+        Classic(self._host, self._uri, koan).install(run_id, own, order)
         return 0
 
     def _perform(self, vmid: str, action: host.Action) -> int:

@@ -208,7 +208,8 @@ def test_a_failure_that_cannot_be_taken_back_warns_of_the_next_boot(host: Host) 
 
 @pytest.mark.slow
 def test_the_program_gets_the_time_to_put_the_boot_entry_back(host: Host) -> None:
-    wait = "trap 'trap \"\" INT; sleep 6; : > $here/back; exit 1' INT; : > $here/ready; while :; do sleep 0.1; done"
+    host.script("slowly", '#!/bin/sh\ntrap \'\' INT\nsleep 6\n: > "$(dirname "$0")/back"\n')
+    wait = 'trap "$here/slowly; exit 1" INT; : > "$here/ready"; while :; do sleep 0.1; done'
     host.mood(f'case "$*" in *--cancel*) ;; *) {wait};; esac')
     host.prepare()
     wait_for(lambda: (host.bin / "ready").exists(), "the program")

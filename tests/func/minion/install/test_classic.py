@@ -16,6 +16,7 @@ from func.minion.install.koan import Koan, KoanSetup
 from func.minion.install.order import classic_order
 
 RUN = "virt-1"
+UUID, OTHER = (f"{number:08x}-0000-4000-8000-000000000000" for number in (1, 2))
 CAPABILITIES = (
     "<capabilities><guest><os_type>hvm</os_type><arch name='x86_64'><emulator>/qemu</emulator>"
     "<domain type='qemu'/><domain type='kvm'/></arch></guest></capabilities>"
@@ -44,8 +45,8 @@ class OwnHost:
         return [self.get_domain(path.name) for path in sorted((self.folder / "up").iterdir())]
 
     def get_domain(self, name: str) -> host.Domain:
-        state = int((self.folder / "up" / name).read_text())
-        return host.Domain(name, "u", state, 1, 1, 1, 0, False)
+        state, uuid = (self.folder / "up" / name).read_text().split()
+        return host.Domain(name, uuid, int(state), 1, 1, 1, 0, False)
 
     def perform(self, name: str, action: host.Action) -> None:
         self.performed.append(f"{action.name} {name}")
@@ -66,11 +67,11 @@ class World:
         self.program.write_text(f"#!/bin/sh\n{script}\n")
         self.program.chmod(0o755)
         arguments = {"server": "cobbler.example.org", "target": "F8", "name": "web1", **changes}
-        self.classic.install(RUN, classic_order(**arguments))
+        self.classic.install(RUN, UUID, classic_order(**arguments))
 
-    def machine(self, name: str = "web1", state: int = host.RUNNING) -> str:
+    def machine(self, name: str = "web1", state: int = host.RUNNING, uuid: str = UUID) -> str:
         """The script that makes one."""
-        return f"echo {state} >{self.folder}/up/{name}; echo {name} >$FUNC_WORK/name; "
+        return f"echo {state} {uuid} >{self.folder}/up/{name}; echo {name} >$FUNC_WORK/name; "
 
     def machines(self) -> list[str]:
         return [domain.name for domain in self.host.list_domains()]
@@ -125,12 +126,24 @@ def test_koans_word_alone_is_no_success(world: World, script: str) -> None:
 
 
 def test_a_machine_of_that_name_is_left_alone(world: World) -> None:
-    (world.folder / "up/web1").write_text("1")
+    (world.folder / "up/web1").write_text(f"1 {OTHER}")
     with pytest.raises(NameTaken, match="has a machine 'web1' already"):
         world.install("exit 1")
     with pytest.raises(HostError):  # and where koan chooses the name, and it is one that is there
-        world.install(world.machine() + "exit 1", name=None)
+        world.install("echo web1 >$FUNC_WORK/name; exit 1", name=None)
     assert world.machines() == ["web1"] and world.host.performed == []
+
+
+@pytest.mark.parametrize("end", ["exit 1", "touch $FUNC_WORK/started"])
+def test_one_that_another_made_of_that_name_meanwhile_is_left_alone(world: World, end: str) -> None:
+    with pytest.raises(HostError):
+        world.install(world.machine(uuid=OTHER) + end)
+    assert world.machines() == ["web1"] and world.host.performed == []
+
+
+def test_the_machine_gets_a_uuid_that_is_known_beforehand(world: World) -> None:
+    world.install(world.machine() + f"cp $FUNC_WORK/order.json {world.folder}/; touch $FUNC_WORK/started")
+    assert f'"new_uuid": "{UUID}"' in (world.folder / "order.json").read_text()
 
 
 def test_a_host_without_koan_says_what_is_missing(world: World) -> None:

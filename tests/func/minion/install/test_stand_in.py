@@ -45,11 +45,13 @@ def test_of_koans_words_only_what_is_booted_is_kept() -> None:
 
 
 def test_where_koan_decides_only_the_host_is_put_right() -> None:
-    found = virt_install(parse([*KOAN, "--os-variant", "fedora42"]), an_order(uuid=None, options=()))
-    assert found[:3] == [
+    order = an_order(uuid=None, options=(), new_uuid=UUID)
+    found = virt_install(parse([*KOAN, "--os-variant", "fedora42"]), order)
+    assert found[:4] == [
         f"--connect={URI}",
         "--virt-type=qemu",
         "--osinfo=name=fedora42,detect=on,require=off",
+        f"--uuid={UUID}",
     ]
     assert "--disk=path=/dev/null,size=5,format=raw" in found and "--ram=512" in found
     assert f"--extra-args=ks={KS} console=ttyS0 inst.ks={KS}" in found
@@ -204,6 +206,29 @@ def test_a_disk_that_koan_makes_is_written_down_first(folder: Folder, tmp_path: 
         assert folder.run("qemu-img", "create", "-f", "raw", path, "5G").returncode == 0
     assert folder.has(stand_in.MADE).splitlines() == [new]
     assert folder.told.read_text().splitlines()[:4] == ["create", "-f", "raw", new]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [((), 2), (("--import",), 0)], ids=["installed on", "there to be used"]
+)
+def test_a_disk_that_was_there_before_is_not_installed_on(
+    folder: Folder, tmp_path: Path, words: tuple[str, ...], code: int
+) -> None:
+    folder.change(uuid=None)
+    disk = tmp_path / "web1-disk0"
+    disk.touch()
+    done = folder.run("virt-install", "--name", "web1", "--disk", f"path={disk},size=5,format=raw", *words)
+    assert done.returncode == code
+    assert (f"the disk {disk} is there already, and somebody's" in done.stderr) is (code == 2)
+    assert folder.told.exists() is (code == 0)
+
+
+def test_a_disk_that_koan_had_made_is_installed_on(folder: Folder, tmp_path: Path) -> None:
+    folder.change(uuid=None)
+    disk = tmp_path / "web1-disk0"
+    assert folder.run("qemu-img", "create", "-f", "raw", str(disk), "5G").returncode == 0
+    disk.touch()
+    assert folder.run("virt-install", "--name", "web1", "--disk", f"path={disk},size=5").returncode == 0
 
 
 def test_the_programs_that_stand_before_can_be_run() -> None:
