@@ -176,7 +176,9 @@ def _read_status(result: Result) -> Optional[Call]:
     if code in (FINISHED, REMOTE_ERROR):
         return Call(result.minion, ended=True, value=value[1])
     if code == LOST:
-        return Call(result.minion, ended=True, value=_LOST_JOB)
+        # Minions of this project say why; historic ones have a 0 there.
+        said = value[1] if wire.is_remote_error(value[1]) else _LOST_JOB
+        return Call(result.minion, ended=True, value=said)
     shown = f"{value!r:.80}"
     error = wire.remote_error("xmlrpclib.ProtocolError", f"it answered {shown} where a job's code should be")
     return Call(result.minion, ended=True, value=error)

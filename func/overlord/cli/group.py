@@ -22,14 +22,13 @@ def run(context: Context, words: Sequence[str]) -> int:
     """Do the one thing asked for; SPEC says nothing here, as in Func."""
     options = _parser()
     wishes = options.parse_args(words)
-    chosen = next(name for name in ACTIONS if getattr(wishes, name))
-    if wishes.what is None and chosen != "list_all":
-        options.error(f"--{chosen} wants {'@GROUP:HOST' if 'host' in chosen else 'a GROUP'}")
+    if wishes.what is None and wishes.action != "list_all":
+        options.error(f"--{wishes.action} wants {'@GROUP:HOST' if 'host' in wishes.action else 'a GROUP'}")
     config = load_overlord_config(context.root, context.conf)
     certmaster: CertmasterConfig = load_certmaster_config(context.root)
     minions = Minions("*", config=config, certmaster_config=certmaster)
     groups = Groups(conf_file=config.group_db, get_hosts_for_spec=minions.get_hosts_for_spec)
-    ACTIONS[chosen](groups, wishes)
+    ACTIONS[wishes.action](groups, wishes)
     return OK
 
 
@@ -115,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--ah", "add_host", "add the minions that match: @web:www*.example.org"),
         ("--rh", "remove_host", "remove what matches from a group"),
     ):
-        action.add_argument(short, f"--{name}", action="store_true", help=text)
+        action.add_argument(short, f"--{name}", dest="action", action="store_const", const=name, help=text)
     options.add_argument("--e", "--exclude", dest="exclude", metavar="SPEC", help="but these: @web:www9*")
     options.add_argument("what", nargs="?", metavar="WHAT", help="several are split by semicolons")
     return options

@@ -12,6 +12,7 @@ from certmaster.config import load_certmaster_config
 from func.config import load_overlord_config
 from func.overlord.fanout import Fanout
 from tests.func.overlord.farm import Authority, Farm, write_root
+from tests.func.overlord.historic import HistoricMinion
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +49,14 @@ def overlord(farm: Farm, tmp_path: Path) -> Iterator[MakeFanout]:
     yield make
     for fanout in made:
         fanout.close()
+
+
+@pytest.fixture
+def historic(farm: Farm, tmp_path: Path) -> dict[str, HistoricMinion]:
+    """Two minions with Func 0.30's modules and files of their own."""
+    minions = {
+        name: HistoricMinion(tmp_path / "machines" / name)
+        for name in ("cloud1.example.org", "cloud2.example.org")
+    }
+    farm.answer = lambda name, method, args: minions[name].answer(method, args)
+    return minions
