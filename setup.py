@@ -15,6 +15,7 @@ setup(
             "certmaster = certmaster.cli:certmaster",
             "certmaster-ca = certmaster.cli:certmaster_ca",
             "certmaster-request = certmaster.cli:certmaster_request",
+            "certmaster-sync = func.certmaster_sync.cli:main",
         ]
     },
 )

@@ -7,11 +7,13 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
-from certmaster import ca
 from certmaster.errors import BadCertificate
 from func.errors import ConfigError
+
+if TYPE_CHECKING:
+    from certmaster.ca import RevocationList
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +33,25 @@ class RevokedList:
         self._ca_file = ca_file
         self._now = now
         self._lock = threading.Lock()
-        self._list: Optional[ca.RevocationList] = None
+        self._list: Optional[RevocationList] = None
         self._stamp = self._look()
         self._told = False
         if self._stamp is not None:
             self._list = self._load()
 
-    def has(self, identity: str) -> bool:
-        """Whether the certificate of that identity (certmaster.ca.identity) is revoked."""
+    def has_certificate(self, der: bytes) -> bool:
+        """Whether a certificate is revoked; one that cannot be read counts as such."""
+        found = self._current()
+        if found is None or not found.serials:
+            return False
+        from certmaster import ca
+
+        try:
+            return found.has(ca.identity(der))
+        except BadCertificate:
+            return True
+
+    def _current(self) -> Optional[RevocationList]:
         stamp = self._look()
         with self._lock:
             # A file that was there and is gone revokes no less: it may be on its way from somewhere.
@@ -49,16 +62,14 @@ class RevokedList:
                 except ConfigError as exc:
                     log.error("%s; the list read before stays in force", exc)
             found = self._list
-            if found is None:
-                return False
-            if not self._told and found.next_update.timestamp() < self._now():
+            if found is not None and not self._told and found.next_update.timestamp() < self._now():
                 self._told = True
                 log.warning(
                     "%s should have been replaced by %s: is the certmaster running? It stays in force",
                     self._crl_file,
                     found.next_update.date(),
                 )
-            return found.has(identity)
+            return found
 
     def _look(self) -> Optional[Stamp]:
         try:
@@ -67,7 +78,10 @@ class RevokedList:
             return None
         return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
-    def _load(self) -> ca.RevocationList:
+    def _load(self) -> RevocationList:
+        # Imported late: it takes longer to load than a call on the command line to make.
+        from certmaster import ca
+
         try:
             return ca.read_crl(self._crl_file.read_bytes(), self._ca_file.read_bytes())
         except OSError as exc:

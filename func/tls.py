@@ -11,8 +11,6 @@ import ssl
 from pathlib import Path
 from typing import Any, Optional
 
-from certmaster import ca
-from certmaster.errors import BadCertificate
 from func.errors import ConfigError
 from func.revoked import RevokedList
 
@@ -73,16 +71,9 @@ class _Socket(ssl.SSLSocket):
     want a new context for each list, and would let nobody in once a list had run out.
     """
 
-    peer_identity = ""
-
     def do_handshake(self, block: bool = False) -> None:
         """Shake hands; raises ssl.SSLCertVerificationError too where the peer is revoked."""
         super().do_handshake(block)
-        der = self.getpeercert(binary_form=True)
-        try:
-            self.peer_identity = ca.identity(der) if der else ""
-        except BadCertificate as exc:
-            raise ssl.SSLCertVerificationError(1, f"the peer's certificate cannot be read: {exc}") from exc
         check_revoked(self)
 
 
@@ -96,12 +87,13 @@ class _Context(ssl.SSLContext):
 def check_revoked(sock: Any) -> None:
     """Raise ssl.SSLCertVerificationError where the peer of a connection is revoked by now.
 
-    Cheap enough for every call: a look at the file's date. Only connections of contexts made here are known.
+    Cheap enough for every call: a look at the file's date, and at the certificate. Only connections of
+    contexts made here are known.
     """
     revoked = getattr(getattr(sock, "context", None), "revoked", None)
-    identity = getattr(sock, "peer_identity", "")
-    if revoked is not None and identity and revoked.has(identity):
+    if revoked is not None and revoked.has_certificate(sock.getpeercert(binary_form=True) or b""):
         exc = ssl.SSLCertVerificationError(1, "certificate revoked")
+        exc.library, exc.reason = "SSL", "CERTIFICATE_VERIFY_FAILED"
         exc.verify_code, exc.verify_message = _REVOKED, "certificate revoked"
         raise exc
 
