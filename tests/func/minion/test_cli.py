@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -15,59 +12,13 @@ import pytest
 
 from func import wire
 from func.minion.cli import main
-from tests.func.minion.helpers import Authority, Identity, post, read_all, wait_for
-
-NAME = "cloud1.example.org"
-START = [sys.executable, "-c", "import sys; from func.minion.cli import main; sys.exit(main())"]
+from tests.func.minion.funcd import NAME, START, Funcd, configure, enrolled, free_port
+from tests.func.minion.helpers import Authority, Identity, post, read_all
 
 
 @pytest.fixture
 def root(tmp_path: Path, minion_identity: Identity) -> Path:
-    """A minion that holds its certificate already."""
-    pki = tmp_path / "etc/pki/certmaster"
-    pki.mkdir(parents=True)
-    shutil.copy(minion_identity.cert_file, pki / f"{NAME}.cert")
-    shutil.copy(minion_identity.key_file, pki / f"{NAME}.pem")
-    shutil.copy(minion_identity.ca_file, pki / "ca.cert")
-    configure(tmp_path)
-    return tmp_path
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-def configure(root: Path, **settings: Any) -> dict[str, Any]:
-    values: dict[str, Any] = {"minion_name": NAME, "listen_addr": "127.0.0.1", "listen_port": free_port()}
-    values.update(settings)
-    folder = root / "etc/func"
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [f"{key} = {value}" for key, value in values.items()]
-    (folder / "minion.conf").write_text("\n".join(["[main]", *lines]) + "\n")
-    return values
-
-
-class Funcd:
-    def __init__(self, root: Path) -> None:
-        self.log = root / "log"
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [*START, "--root", str(root)], stderr=log, env={**os.environ, "PYTHONPATH": os.getcwd()}
-            )
-
-    def says(self, text: str) -> str:
-        wait_for(
-            lambda: text in self.log.read_text() or self.process.poll() is not None, f"funcd says {text!r}"
-        )
-        assert text in self.log.read_text()
-        return self.log.read_text()
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(10)
+    return enrolled(tmp_path, minion_identity)
 
 
 @pytest.fixture
