@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Optional
 
@@ -24,9 +25,11 @@ from certmaster.audit import acting
 from certmaster.authority import Authority
 from certmaster.certdir import minion_files
 from certmaster.errors import CertmasterError, FileError
+from certmaster.logs import start_logging
 from certmaster.names import find_minion_name
 from certmaster.request import obtain_certificate, unsigned
 from certmaster.server import CertmasterServer
+from certmaster.service import Service
 from certmaster.shelf import Signed
 from certmaster.token_text import new_token_lines, read_duration, token_lines
 from certmaster.tokens import DEFAULT_S
@@ -34,6 +37,7 @@ from certmaster.tokens import DEFAULT_S
 log = logging.getLogger("certmaster")
 
 _SOON = timedelta(days=30)
+_TURN_S = 20.0
 
 Arguments = Optional[Sequence[str]]
 
@@ -153,9 +157,7 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
 
 
 def _run(command: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
-    logging.basicConfig(
-        stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    start_logging("INFO")
     arguments.root = config.root() if arguments.root is None else arguments.root.absolute()
     try:
         status = command(arguments)
@@ -201,20 +203,38 @@ def _serve(arguments: argparse.Namespace) -> int:
     if settings.admin_socket != Path():
         admin = AdminSocket(settings.admin_socket, settings.admin_group)
     server = CertmasterServer(authority, settings.listen_addr, settings.listen_port, admin_socket=admin)
+    service = Service(os.environ)
 
     def ready(addr: str, port: int) -> None:
         signing = "signs every request" if settings.autosign else "requests wait for certmaster-ca"
         log.info("certmaster is ready: http://%s:%d/ (%s)", addr, port, signing)
+        service.ready(f"http://{addr}:{port}/, {signing}")
+        service.watch(partial(_loop_trouble, asyncio.get_running_loop()))
 
     async def main() -> None:
         stop = asyncio.Event()
+
+        def end() -> None:
+            service.stopping()
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, end)
         await server.run(stop, ready)
 
     asyncio.run(main())
     log.info("certmaster ends")
     return 0
+
+
+def _loop_trouble(loop: asyncio.AbstractEventLoop) -> str:
+    """Why the event loop cannot be said to turn; from another thread."""
+    turned = threading.Event()
+    try:
+        loop.call_soon_threadsafe(turned.set)
+    except RuntimeError:
+        return "the event loop has ended"
+    return "" if turned.wait(_TURN_S) else f"the event loop has not turned for {_TURN_S:g} s"
 
 
 def _manage(arguments: argparse.Namespace) -> int:

@@ -7,10 +7,12 @@ import logging
 import queue
 import socket
 from contextlib import ExitStack
+from functools import partial
 from urllib.parse import urlsplit
 
 import cherrypy
 
+from cloudmasterd.alive import find_trouble
 from cloudmasterd.clock import Clock, SystemClock
 from cloudmasterd.cobbler import Cobbler
 from cloudmasterd.config import Config
@@ -32,6 +34,7 @@ from cloudmasterd.profiles import Profiles
 from cloudmasterd.rebuilds import Rebuilds
 from cloudmasterd.recipes import Tools, build_recipes
 from cloudmasterd.recipes.rebuild import read_boot_id
+from cloudmasterd.service import Service
 from cloudmasterd.store import Store
 from cloudmasterd.tasks import TaskRunner
 from cloudmasterd.web.server import mount
@@ -127,19 +130,19 @@ def build(config: Config, clock: Clock = SystemClock()) -> App:  # noqa: B008  i
     return App(config, clock)
 
 
-def run(app: App, stop: StopQueue[str]) -> str:
+def run(app: App, stop: StopQueue[str], service: Service) -> str:
     """Serve until something is put into `stop`, and return that; closes the app. Raises StartError.
 
-    The HTTP server's own death puts "server" there.
+    The HTTP server's own death puts "server" there. `service` is told when all is ready, and at the end.
     """
     try:
         mount(app.site, app.config.listen_addr, app.config.listen_port)
-        return _serve(app, stop)
+        return _serve(app, stop, service)
     finally:
         app.close()
 
 
-def _serve(app: App, stop: StopQueue[str]) -> str:
+def _serve(app: App, stop: StopQueue[str], service: Service) -> str:
     engine, server = cherrypy.engine, cherrypy.server
     # CherryPy tells of each step of its own start and stop, between our lines.
     cherrypy.log.error_log.setLevel(logging.WARNING)
@@ -158,10 +161,14 @@ def _serve(app: App, stop: StopQueue[str]) -> str:
             server.start()
         except OSError as exc:
             raise StartError(_port_text(app.config.listen_addr, app.config.listen_port, exc)) from exc
-        log.info("cloudmasterd is ready: %s", url(app.config.listen_addr, app.config.listen_port))
+        address = app.config.listen_addr, app.config.listen_port
+        log.info("cloudmasterd is ready: %s", url(*address))
         log_soon(app.config)
+        service.ready(url(*address))
+        service.watch(partial(find_trouble, app.poller.silent_s, *address))
         reason = stop.get()
         log.info("cloudmasterd stops (%s)", reason)
+        service.stopping()
         return reason
     finally:
         engine.unsubscribe("exit", server_died)

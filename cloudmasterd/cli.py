@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,23 +15,12 @@ from cloudmasterd import __version__
 from cloudmasterd.app import StopQueue, build, run
 from cloudmasterd.config import DEFAULT_FILE, Config, documentation, load_config, shown_settings
 from cloudmasterd.errors import CloudError, ConfigError
+from cloudmasterd.logs import start_logging
+from cloudmasterd.service import Service
 
 log = logging.getLogger(__name__)
 
 OK, CANNOT_START, BAD_CONFIG = 0, 1, 2
-
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-class OneLine(logging.Formatter):
-    """A record on one line, whatever a remote machine put into its text; only a traceback adds lines."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
-        """The line with control characters spelled out."""
-        return _CONTROL.sub(lambda found: ascii(found.group())[1:-1], super().formatMessage(record))
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -48,7 +36,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if arguments.check_config:
         sys.stdout.write(shown_settings(config))
         return OK
-    _start_logging(config.log_level)
+    start_logging(config.log_level)
     return _serve(config)
 
 
@@ -86,12 +74,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _start_logging(level: str) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(OneLine())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-
-
 def _serve(config: Config) -> int:
     stop: StopQueue[str] = StopQueue()
 
@@ -101,7 +83,7 @@ def _serve(config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     try:
-        reason = run(build(config), stop)
+        reason = run(build(config), stop, Service(os.environ))
     except ConfigError as exc:
         return _fail(str(exc), BAD_CONFIG)
     except CloudError as exc:

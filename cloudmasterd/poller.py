@@ -182,6 +182,7 @@ class Poller(SimplePlugin):
         self._lock = threading.Lock()
         self._unseen: Optional[set[str]] = None  # of the first round; None before it began
         self._discover_due = clock.monotonic()
+        self._turned_at = clock.monotonic()
         self._chores = tuple(chores)
         self._chores_due = [clock.monotonic()] * len(self._chores)
         self._trouble: dict[str, str] = {}
@@ -196,7 +197,7 @@ class Poller(SimplePlugin):
         with self._lock:
             self._schedule = self._new_schedule()
             self._unseen = None
-        self._discover_due = self._clock.monotonic()
+        self._discover_due = self._turned_at = self._clock.monotonic()
         self._lanes = [
             _Lane("poll", HEALTHY_WORKERS, self._refresh),
             _Lane("poll-suspects", SUSPECT_WORKERS, self._refresh),
@@ -219,6 +220,10 @@ class Poller(SimplePlugin):
             thread.join(max(0.0, min(STOP_S, until - self._clock.monotonic())))
         self._thread = None
 
+    def silent_s(self) -> float:
+        """For how long the loop that says when to refresh whom has not come round."""
+        return self._clock.monotonic() - self._turned_at
+
     def problems(self) -> list[str]:
         """Why the store may not tell how things are; empty when all is well."""
         found = []
@@ -237,7 +242,8 @@ class Poller(SimplePlugin):
 
     def _run(self, stopping: threading.Event) -> None:
         while not stopping.is_set():
-            if self._clock.monotonic() >= self._discover_due:
+            self._turned_at = self._clock.monotonic()
+            if self._turned_at >= self._discover_due:
                 self._guarded("discovering cloud instances", self._discover)
                 self._discover_due = self._clock.monotonic() + self._interval_s
             self._do_chores()

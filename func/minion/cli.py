@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from certmaster import __version__  # one distribution, one version
 from certmaster import config as certmaster_config
 from certmaster.certdir import minion_files
 from certmaster.errors import CertmasterError
+from certmaster.logs import start_logging
 from certmaster.names import find_minion_name
 from certmaster.request import Certificates, obtain_certificate
+from certmaster.service import Service
 from func import tls
 from func.config import MinionConfig, load_minion_config
 from func.errors import ConfigError, FuncError
@@ -34,6 +39,8 @@ from func.minion.upkeep import Upkeep, subject_of
 log = logging.getLogger("funcd")
 
 JOBS_GRACE_S = 2.0
+HANGS_S = 60.0  # longer than a call of the certmaster may take
+ACCEPT_S = 20.0
 
 
 class _Stop:
@@ -59,12 +66,32 @@ class _Stop:
         self._asked = True
 
 
+class _Waiting:
+    """`stop` for the loop that waits for the certificate; by asking, that loop shows that it is alive."""
+
+    def __init__(self, stop: _Stop, service: Service, name: str) -> None:
+        self._stop = stop
+        self._service = service
+        self._name = name
+        self._asked_at: Optional[float] = None
+
+    def __call__(self) -> bool:
+        is_first, self._asked_at = self._asked_at is None, time.monotonic()
+        if is_first:
+            # That may take days, and who started the service is not to be kept waiting.
+            self._service.ready(f"{self._name} has no certificate yet and asks the certmaster for it")
+            self._service.watch(self._find_trouble)
+        return self._stop()
+
+    def _find_trouble(self) -> str:
+        silent_s = time.monotonic() - (self._asked_at or 0.0)
+        return f"asking the certmaster hangs for {silent_s:.0f} s" if silent_s > HANGS_S else ""
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run funcd in the foreground; 0 when it was told to end, 1 with one line of text when it cannot work."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(
-        stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    start_logging("INFO")
     root = certmaster_config.root() if arguments.root is None else arguments.root.absolute()
     try:
         config = load_minion_config(root)
@@ -117,9 +144,9 @@ def _info(config: MinionConfig) -> int:
 
 def _serve(config: MinionConfig) -> int:
     logging.getLogger().setLevel(config.log_level)
-    stop = _Stop()
+    stop, service = _Stop(), Service(os.environ)
     name = _name(config)
-    files = _certificates(config, name, stop)
+    files = _certificates(config, name, _Waiting(stop, service, name))
     if files is None:
         return 0
     crl_file = config.crl_location or files.ca_file.with_suffix(".crl")
@@ -143,7 +170,10 @@ def _serve(config: MinionConfig) -> int:
         address, port = server.server_address
         upkeep.start()
         log.info("funcd is ready: %s at %s port %d", name, address, port)
+        service.ready(f"{name} at {address} port {port}")
+        service.watch(partial(server.find_trouble, ACCEPT_S))
         stop.wait()
+        service.stopping()
         upkeep.close()
         server.shutdown()
         jobs.close(JOBS_GRACE_S)
@@ -169,7 +199,7 @@ def _files(config: MinionConfig, name: str) -> Certificates:
     )
 
 
-def _certificates(config: MinionConfig, name: str, stop: _Stop) -> Optional[Certificates]:
+def _certificates(config: MinionConfig, name: str, stop: Callable[[], bool]) -> Optional[Certificates]:
     """None when it was told to end before the certmaster had signed."""
     if config.use_certmaster:
         settings = certmaster_config.load_minion_config(config.root)

@@ -63,6 +63,7 @@ class MinionServer:
         self._ended = threading.Event()
         self._ended.set()
         self._listener = _listen(address, port)
+        self._probed_from = ("", 0)
 
     def use(self, context: ssl.SSLContext) -> None:
         """Shake hands by that context from now on; connections that are open stay."""
@@ -86,9 +87,32 @@ class MinionServer:
                         log.error("no connection can be accepted: %s", exc)
                         self._stopping.wait(0.1)  # out of descriptors: let some connections end
                     continue
-                self._begin(Connection(sock, str(address[0]).replace("::ffff:", "")))
+                peer = str(address[0]).replace("::ffff:", "")
+                if (peer, address[1]) == self._probed_from:
+                    sock.close()
+                else:
+                    self._begin(Connection(sock, peer))
         finally:
             self._ended.set()
+
+    def find_trouble(self, within_s: float) -> str:
+        """Why no connection is accepted here, found out by making one; empty where it is, within that time.
+
+        The kernel takes connections for a loop that hangs, too; ours is taken when the loop closes it.
+        """
+        address, port = self.server_address
+        host = "127.0.0.1" if address in ("::", "0.0.0.0") else address  # noqa: S104
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.settimeout(within_s)
+                probe.bind((host, 0))
+                self._probed_from = (host, int(probe.getsockname()[1]))
+                probe.connect((host, port))
+                probe.recv(1)
+        except OSError as exc:
+            return f"no connection to {host} port {port} was accepted within {within_s:g} s: {exc}"
+        return ""
 
     def shutdown(self) -> None:
         """Stop accepting, let calls under way end within the grace time, and close everything."""

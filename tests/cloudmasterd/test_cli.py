@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import socket
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cloudmasterd import __version__
-from cloudmasterd.cli import BAD_CONFIG, CANNOT_START, OK, OneLine, main
+from cloudmasterd.cli import BAD_CONFIG, CANNOT_START, OK, main
 from cloudmasterd.config import documentation
 
 PROGRAM = [sys.executable, "-c", "import sys; from cloudmasterd.cli import main; sys.exit(main())"]
@@ -71,7 +70,7 @@ def test_it_says_when_it_is_ready_and_ends_with_0_when_told_to(
     daemon.send_signal(number)
     _, rest = daemon.communicate(timeout=DEADLINE_S)
     assert daemon.returncode == OK
-    assert rest.endswith(f"cloudmasterd stops ({number.name})\n")
+    assert f"cloudmasterd stops ({number.name})\n" in rest
     assert "Traceback" not in rest
 
 
@@ -187,10 +186,3 @@ def test_the_root_may_come_from_the_environment(root: Path, port: int) -> None:
 def test_list_settings_is_the_documentation(capsys) -> None:
     assert main(["--list-settings"]) == OK
     assert capsys.readouterr().out == documentation()
-
-
-def test_a_log_line_stays_one_line_whatever_a_minion_says() -> None:
-    record = logging.LogRecord("x", logging.ERROR, "", 1, "said %s", ("a\nb\x1b[31m\u2028é",), None)
-    line = OneLine().format(record)
-    assert line.endswith("ERROR   x: said a\\nb\\x1b[31m\\u2028é")
-    assert "\n" not in line

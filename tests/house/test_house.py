@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("cloudmasterd", "func", "certmaster")
 
 RANKS = {
-    "errors": 0, "model": 0, "clock": 0,
+    "errors": 0, "model": 0, "clock": 0, "logs": 0, "service": 0, "alive": 0,
     "config": 1, "placement": 1, "fabric": 1, "store": 1, "cobbler": 1, "inventory": 1,
     "flavors": 1, "spec": 1, "kernel_options": 1, "jsonbody": 1, "cloud_init": 1, "words": 1,
     "setting_values": 1, "enrolment": 1, "rebuild_spec": 1, "rebuilds": 2,
@@ -114,6 +114,11 @@ def test_imports_point_down(path: Path) -> None:
         )
     if here in ("fleet", "tasks"):
         assert not any(i.startswith("cloudmasterd.func_fabric") for i in imports_of(path))
+
+
+@pytest.mark.parametrize("name", ["logs.py", "service.py"])
+def test_what_neither_may_import_from_the_other_is_the_same_in_both(name: str) -> None:
+    assert (ROOT / "cloudmasterd" / name).read_text() == (ROOT / "certmaster" / name).read_text()
 
 
 @pytest.mark.parametrize("path", sources(), ids=name_of)

@@ -334,3 +334,36 @@ def test_an_empty_address_listens_on_all(minion_identity: Identity, peer_identit
     finally:
         server.shutdown()
         thread.join(10)
+
+
+def test_a_server_that_accepts_finds_no_trouble_and_says_nothing_of_it(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = serve(connections=0)  # full, so that no peer is let in
+    with caplog.at_level("DEBUG"):
+        assert [running.server.find_trouble(10) for _ in range(3)] == [""] * 3
+    assert caplog.text == ""
+
+
+def test_a_server_whose_loop_does_not_turn_is_in_trouble() -> None:
+    server = MinionServer(
+        "127.0.0.1", 0, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), lambda *_: None
+    )  # the kernel accepts for it
+    try:
+        port = server.server_address[1]
+        assert server.find_trouble(0.2).startswith(
+            f"no connection to 127.0.0.1 port {port} was accepted within 0.2 s: "
+        )
+    finally:
+        server.shutdown()
+
+
+def test_a_server_that_listens_everywhere_finds_itself() -> None:
+    server = MinionServer("", 0, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), lambda *_: None)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        assert server.find_trouble(10) == ""
+    finally:
+        server.shutdown()
+        thread.join()
