@@ -66,6 +66,12 @@ class Installer:
         for flag, value in {"removable": 0, "ro": 0, **flags}.items():
             (entry / flag).write_text(f"{value}\n")
 
+    def tell(self, disk: str, file: str, text: str) -> None:
+        """What the kernel says of the device of a disk, e.g. its type."""
+        path = self.root / "sys/block" / disk / "device" / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{text}\n")
+
     def card(self, name: str, carrier: bool = True, route: bool = False, real: bool = True) -> None:
         entry = self.root / "sys/class/net" / name
         entry.mkdir()

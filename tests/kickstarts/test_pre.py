@@ -251,6 +251,32 @@ def test_only_disks_that_are_built_in_are_taken(machine: Make) -> None:
     assert "volgroup genome pv.1 pv.2\n" in storage
 
 
+@pytest.mark.parametrize(("shell", "version"), [("dash", "F42"), ("busybox", "F8")])
+def test_neither_cards_nor_disks_that_others_may_have_are_taken(
+    machine: Make, shell: str, version: str
+) -> None:
+    made = machine(shell, version, bare=True)
+    made.disk("sda", 102400)
+    made.tell("sda", "type", "0")
+    made.tell("sda", "wwid", "naa.1")
+    made.disk("sdb", 102400, "pci0000:00/host1/end_device-1:0")
+    made.disk("sdc", 102400, "pci0000:00/host1/end_device-1:1")
+    for path in ("sdb", "sdc"):
+        made.tell(path, "wwid", "naa.2")
+    made.disk("mmcblk0", 30720, "platform/mmc0")
+    made.tell("mmcblk0", "type", "SD")
+    made.disk("mmcblk1", 30720, "platform/mmc1")
+    made.tell("mmcblk1", "type", "MMC")
+    made.disk("nvme0n1", 102400, "virtual/nvme-fabrics/ctl/nvme0")
+    made.tell("nvme0n1", "transport", "tcp")
+    made.disk("nvme1n1", 102400, "virtual/nvme-subsystem/nvme-subsys1")
+    made.tell("nvme1n1", "nvme1/transport", "rdma")
+    made.disk("nvme2n1", 102400, "pci0000:00/nvme/nvme2")
+    made.tell("nvme2n1", "transport", "pcie")
+    assert made.run(pre(version)).returncode == 0
+    assert "--drives=mmcblk1,nvme2n1,sda\n" in made.file("tmp/genome-storage.ks")
+
+
 def test_the_disks_can_be_named(machine: Make) -> None:
     made = machine()
     made.disk("sdb", 102400, "pci0000:00/usb2/2-1/host3")
