@@ -219,9 +219,9 @@ class Authority:
         """
         return self._remove(pattern, revoke_keys=False)
 
-    def revoke(self, name: str) -> list[Path]:
+    def revoke(self, pattern: str) -> list[Path]:
         """Like `clean`, and the keys of those certificates are never signed again, under no name."""
-        return self._remove(name, revoke_keys=True)
+        return self._remove(pattern, revoke_keys=True)
 
     def _remove(self, pattern: str, revoke_keys: bool) -> list[Path]:
         self.prepare()
