@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -84,6 +84,24 @@ class Places:
             if place.kind is kind and place.holds(path):
                 return place
         raise BackupError(f"{path} is no place for a file of the kind {kind.value!r}")
+
+    def moved_to(self, root: Path) -> Places:
+        """The same places below another root."""
+
+        def move(path: Path) -> Path:
+            return root / path.relative_to(self.root)
+
+        func = replace(
+            self.func,
+            config_dirs=tuple(map(move, self.func.config_dirs)),
+            cadir=move(self.func.cadir),
+            cert_dir=move(self.func.cert_dir),
+            state=tuple(map(move, self.func.state)),
+            tokens=move(self.func.tokens),
+            hosts_file=move(self.func.hosts_file),
+        )
+        listed = tuple(replace(place, path=move(place.path)) for place in self.listed)
+        return Places(root, move(self.config_file), move(self.database), listed, func)
 
     def relative(self, path: Path) -> str:
         """A path as it stands in a backup; raises BackupError for one that is not below the root."""

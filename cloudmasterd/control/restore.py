@@ -99,9 +99,8 @@ def _check(file: Path, stage: Path, root: Path) -> _Staged:
     if there.relative(there.database) != manifest.database:
         raise BackupError(f"{file}: its configuration names {there.database}, not the database it holds")
     where = {entry.path: there.find(entry.kind, stage / entry.path) for entry in manifest.entries}
-    # The same settings, below the root where they are going to hold.
-    here = places(load_config(named, root), root / manifest.config_file, root)
-    return _Staged(file, stage, manifest, where, here, frozenset(image_names(database)))
+    # By the settings of the backup, not by those that are here: they are the ones that are going to hold.
+    return _Staged(file, stage, manifest, where, there.moved_to(root), frozenset(image_names(database)))
 
 
 def _stage(stage: Path, entry: Entry, data: Source) -> None:
