@@ -114,7 +114,8 @@ class Authority:
         name, key = request.name, request.key_fingerprint
         self._check_key(request)
         if self._still_good(request) is None:
-            self.tokens.proved(request.challenge, name, key)  # no program runs for a token that is not good
+            with locked(self._config.cadir):
+                self.tokens.proved(request.challenge, name, key)  # no program runs for one that is not good
             triggers("sign", "pre", name)
         with locked(self._config.cadir):
             there = self.shelf.signed(name)

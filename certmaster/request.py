@@ -22,6 +22,7 @@ from certmaster.errors import (
     TokenNotTaken,
 )
 from certmaster.names import check_host_name
+from certmaster.pending import finish, next_file
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,9 @@ def obtain_certificate(
     name = check_host_name(name)
     files = minion_files(config.cert_dir, name)
     _check_known_authority(config, files)
+    if next_file(files.cert_file).exists():
+        with locked(config.cert_dir):
+            finish(files)
     if _is_complete(files, now()):
         token_file.remove(config.token_file)
         return _certificates(files)

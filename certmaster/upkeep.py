@@ -9,9 +9,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from certmaster import ca, client, renewal
-from certmaster.certdir import PUBLIC, SECRET, MinionFiles, locked, read_file, remove_file, write_file
+from certmaster.certdir import PUBLIC, SECRET, MinionFiles, locked, read_file, write_file
 from certmaster.config import MinionConfig
 from certmaster.errors import BadCertificate, FileError, NoCertificate, NotSupported
+from certmaster.pending import finish, next_file
 from certmaster.request import check_answer
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def renew(
     """
     with locked(config.cert_dir):
         finish(files)
-        next_key = _next(files.key_file)
+        next_key = next_file(files.key_file)
         key_pem, cert_pem, new_pem = (read_file(f) for f in (files.key_file, files.cert_file, next_key))
         if key_pem is None or cert_pem is None:
             raise FileError(f"{files.cert_file} or its key is missing: has this machine been enrolled?")
@@ -98,26 +99,9 @@ def renew(
             check_answer(config, files, name, new_pem, new_cert, authority)
         except BadCertificate as exc:
             raise NoCertificate(f"the answer of {client.where_is(config)}: {exc}") from exc
-        write_file(_next(files.cert_file), new_cert, PUBLIC)
+        write_file(next_file(files.cert_file), new_cert, PUBLIC)
         finish(files)
     log.info("certificate of %s renewed, until %s", name, ca.expires_at(new_cert).date())
-
-
-def finish(files: MinionFiles) -> None:
-    """Complete a renewal whose certificate has come; the lock of the directory is held.
-
-    Key and certificate are two files: whatever moment this is cut off at, one of the two names has each.
-    """
-    next_key, next_cert = _next(files.key_file), _next(files.cert_file)
-    new_cert, new_pem = read_file(next_cert), read_file(next_key)
-    if new_cert is None:
-        return
-    if new_pem is not None and ca.key_matches(new_cert, new_pem):
-        write_file(files.key_file, new_pem, SECRET)
-    if ca.key_matches(new_cert, read_file(files.key_file) or b""):
-        write_file(files.cert_file, new_cert, PUBLIC)
-        remove_file(next_cert)
-        remove_file(next_key)
 
 
 def take_again(
@@ -139,10 +123,6 @@ def take_again(
         raise NoCertificate(f"the answer of {client.where_is(config)}: {exc}") from exc
     write_file(files.cert_file, cert_pem, PUBLIC)
     return True
-
-
-def _next(path: Path) -> Path:
-    return path.with_name(f"{path.name}.next")
 
 
 def keep_good(config: MinionConfig, files: MinionFiles, name: str, now: datetime, chance: float) -> bool:
