@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from certmaster import ca
 from certmaster.certdir import list_files, minion_files, read_file
 from certmaster.config import load_minion_config as load_certmaster_minion_config
 from certmaster.errors import CertmasterError
@@ -104,6 +103,9 @@ def check_certmaster(root: Path) -> Iterator[str]:
 
 
 def _certificate(path: Path, remedy: str) -> Iterator[str]:
+    # Imported late: it takes longer to load than all other commands together.
+    from certmaster import ca
+
     try:
         data = read_file(path)
         if data is None:
