@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
 
-from genome_replace_self import bootloader, koan, state
+from genome_replace_self import bootloader, koan, machine, state
 from genome_replace_self.bootloader import Entry
 from genome_replace_self.errors import BootFailed, ReplaceError
 from genome_replace_self.plan import Plan
@@ -37,6 +37,9 @@ def change(plan: Plan) -> Entry:
         state.write(noted)
         bootloader.remove(noted.kernel)  # of somebody who used koan by hand
         koan.replace_self(plan.koan, plan.request.server, plan.profile.name, plan.options)
+        if not plan.request.force:
+            # Once more: somebody may have thought about the question for long, and koan takes minutes.
+            machine.refuse_running_machines(machine.running_machines())
         return check_entry(plan)
     except (ReplaceError, OSError) as exc:
         raise BootFailed(f"{exc}\n{undo_failure(noted)}") from exc

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 from xml.parsers.expat import ExpatError
 
-from genome_replace_self import kickstart
+from genome_replace_self import kickstart, metadata
 from genome_replace_self.errors import CobblerFailed
 
 TIMEOUT_S = 60.0
@@ -20,6 +20,7 @@ TIMEOUT_S = 60.0
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 LARGEST_KICKSTART = 4 * 1024 * 1024
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,100}")
+PORT = re.compile(r":[0-9]{1,5}")
 LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|0\.0\.0\.0|\[?::1?\]?")
 # What the standard library raises when it is answered with something else than XML-RPC.
 JUNK = (xmlrpc.client.Error, ExpatError, http.client.HTTPException, ValueError, TypeError, LookupError)
@@ -143,6 +144,12 @@ def profile_of(name: str, rendered: dict[str, Any], server: str) -> Profile:
         raise CobblerFailed(
             f"{server} says that its own address is {web}, which no other machine can reach:"
             " set `server` in its /etc/cobbler/settings.yaml to its name, and restart cobblerd"
+        )
+    host, colon, port = web.partition(":")
+    if not metadata.HOST_NAME.fullmatch(host) or (colon and not PORT.fullmatch(colon + port)):
+        raise CobblerFailed(
+            f"{server} says that its own address is {web[:80]!r}, which is no host name: set `server` in its"
+            " /etc/cobbler/settings.yaml, and restart cobblerd"
         )
     distro = taken["distro"] or taken["distro_name"]
     files = {}

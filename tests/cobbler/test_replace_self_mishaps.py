@@ -274,3 +274,16 @@ def test_after_a_kill_while_koan_works_cancel_puts_the_old_entry_back(machine: R
     done = machine.replace_self("--cancel", "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["default_kernel"] == OLD_KERNEL
     assert len(machine.menu) == 2 and not [name for name in machine.boot_files() if "koan" in name]
+
+
+def test_machine_instances_that_were_started_while_koan_worked_are_not_lost(machine: Replaceable) -> None:
+    machine.shell("mount -t tmpfs tmpfs /run && mkdir -p /run/libvirt/qemu")
+    late = 'koan.real "$@"; case "$*" in *--replace-self*) touch /run/libvirt/qemu/late1.xml;; esac'
+    try:
+        with machine.instead("koan", late):
+            done = machine.replace_self("-y", "-c", SERVER)
+        assert done.returncode == 1 and "would be lost: late1." in done.stderr, done.stderr
+        assert "The old boot entry is the default as before" in done.stderr
+        assert machine.default["kernel"] == OLD_KERNEL and KOAN_KERNEL not in str(machine.menu)
+    finally:
+        machine.shell("umount /run")

@@ -52,6 +52,19 @@ def test_a_server_that_gives_its_own_loopback_address_is_refused(address: str) -
 
 
 @pytest.mark.parametrize(
+    "address", ["evil.example.org init=/x", "a;reboot", "$(reboot)", "a/b", "user@a", "a:b", "a:80:80", "a\n"]
+)
+def test_an_address_that_is_no_host_name_never_reaches_a_command_line(address: str) -> None:
+    with pytest.raises(CobblerFailed, match="which is no host name"):
+        profile(http_server=address)
+
+
+def test_a_server_may_have_a_port() -> None:
+    made = profile(http_server="cobbler.example.org:8080")
+    assert made.kickstart_url.startswith("http://cobbler.example.org:8080/cblr/")
+
+
+@pytest.mark.parametrize(
     ("name", "names", "said"),
     [
         ("GenomeCloud-F8-i368", ["GenomeCloud-F8-i386", "web"], ": did you mean GenomeCloud-F8-i386?"),
