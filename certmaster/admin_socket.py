@@ -8,6 +8,7 @@ import grp
 import os
 import pwd
 import socket
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ class AdminSocket:
                 raise ListenError(
                     f"{self.path}: another certmaster listens there: stop it, or set admin_socket"
                 )
+            if os.path.lexists(self.path) and not stat.S_ISSOCK(self.path.lstat().st_mode):
+                raise ListenError(f"{self.path} is there, and no socket: set admin_socket to another path")
             self.path.unlink(missing_ok=True)
             listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:

@@ -199,6 +199,16 @@ def test_a_path_longer_than_a_unix_socket_may_have_is_reached_all_the_same(
     assert not where.path.exists()
 
 
+def test_a_file_that_is_no_socket_is_not_taken_away(tmp_path: Path) -> None:
+    file, link = tmp_path / "certmaster.key", tmp_path / "link"
+    file.write_text("of somebody")
+    link.symlink_to(file)
+    for path in (file, link):
+        with pytest.raises(ListenError, match="is there, and no socket: set admin_socket"):
+            AdminSocket(path).listen()
+    assert file.read_text() == "of somebody" and link.is_symlink()
+
+
 def test_a_place_that_cannot_be_is_told_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ListenError, match=r"cannot listen on .*; set admin_socket in certmaster\.conf"):
