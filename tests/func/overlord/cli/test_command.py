@@ -106,6 +106,8 @@ def test_a_reader_who_leaves_early_sees_no_traceback(root: str) -> None:
 
 def test_the_command_starts_without_what_it_seldom_needs() -> None:
     code = "import sys, func.overlord.cli; print([name for name in sys.modules if 'cryptography' in name])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])},
+    )  # fmt: skip
     assert done.stdout == "[]\n"
