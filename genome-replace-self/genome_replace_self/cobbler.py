@@ -20,7 +20,7 @@ TIMEOUT_S = 60.0
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 LARGEST_KICKSTART = 4 * 1024 * 1024
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,100}")
-PORT = re.compile(r":[0-9]{1,5}")
+PORT = re.compile(r"[0-9]{1,5}")
 LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|0\.0\.0\.0|\[?::1?\]?")
 # What the standard library raises when it is answered with something else than XML-RPC.
 JUNK = (xmlrpc.client.Error, ExpatError, http.client.HTTPException, ValueError, TypeError, LookupError)
@@ -139,18 +139,7 @@ def profile_of(name: str, rendered: dict[str, Any], server: str) -> Profile:
                 f"{server} says of profile {name} that its {key} is {value!r}, which is no text"
             )
         taken[key] = value
-    web = taken["http_server"] or server
-    if LOOPBACK.fullmatch(web.rpartition(":")[0] or web) and web != server:
-        raise CobblerFailed(
-            f"{server} says that its own address is {web}, which no other machine can reach:"
-            " set `server` in its /etc/cobbler/settings.yaml to its name, and restart cobblerd"
-        )
-    host, colon, port = web.partition(":")
-    if not metadata.HOST_NAME.fullmatch(host) or (colon and not PORT.fullmatch(colon + port)):
-        raise CobblerFailed(
-            f"{server} says that its own address is {web[:80]!r}, which is no host name: set `server` in its"
-            " /etc/cobbler/settings.yaml, and restart cobblerd"
-        )
+    web = check_address(taken["http_server"] or server, server)
     distro = taken["distro"] or taken["distro_name"]
     files = {}
     for key in ("kernel", "initrd"):
@@ -172,6 +161,22 @@ def profile_of(name: str, rendered: dict[str, Any], server: str) -> Profile:
         initrd_url=files["initrd"],
         kickstart_url=f"http://{web}/cblr/svc/op/ks/profile/{name}",
     )
+
+
+def check_address(web: str, server: str) -> str:
+    """Where cobbler says it is, a host name and perhaps a port: it goes to the installer's command line."""
+    if LOOPBACK.fullmatch(web.rpartition(":")[0] or web) and web != server:
+        raise CobblerFailed(
+            f"{server} says that its own address is {web}, which no other machine can reach:"
+            " set `server` in its /etc/cobbler/settings.yaml to its name, and restart cobblerd"
+        )
+    host, colon, port = web.partition(":")
+    if not metadata.HOST_NAME.fullmatch(host) or (colon and not PORT.fullmatch(port)):
+        raise CobblerFailed(
+            f"{server} says that its own address is {web[:80]!r}, which is no host name: set `server` in its"
+            " /etc/cobbler/settings.yaml, and restart cobblerd"
+        )
+    return web
 
 
 def nearest(name: str, names: list[str]) -> str:
