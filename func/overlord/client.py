@@ -16,7 +16,7 @@ from func.overlord import facts
 from func.overlord.facts import Narrowing, Q
 from func.overlord.fanout import Fanout, Result, check_request_id
 from func.overlord.job_book import JobBook, book_file
-from func.overlord.jobs import LOST, NO_SUCH_JOB, NOTHING_YET, PARTIAL, RUNNING, Calls, Jobs, Standing
+from func.overlord.jobs import LOST, NO_SUCH_JOB, NOTHING_YET, PARTIAL, RUNNING, Ask, Calls, Jobs, Standing
 from func.overlord.local import LOCAL
 from func.overlord.minions import Minions, expand_servers, is_minion
 from func.overlord.results import as_func_value, as_result
@@ -102,7 +102,7 @@ class Client(Narrowing):
         self.timeout_s = self.timeout or self._fanout.timeout_s
         # Func's users never close a client.
         self._finalizer = weakref.finalize(self, self._fanout.close)
-        self._jobs = Jobs(JobBook(book_file(below)), self._fanout_ask)
+        self._jobs = Jobs(JobBook(book_file(below)), _asking(self._fanout, self.timeout, request_id))
         self.targets()
 
     def __getattr__(self, name: str) -> Method:
@@ -215,9 +215,6 @@ class Client(Narrowing):
     def _sent(self, args: Sequence[Any]) -> tuple[Any, ...]:
         return tuple(args) if self._query is None else (facts.as_argument(self._query), *args)
 
-    def _fanout_ask(self, calls: Calls) -> Iterator[list[Result]]:
-        return self.ask(calls)
-
     def _of_job(self, job_id: str, method: str, host: Optional[str]) -> tuple[Any, bool]:
         code, _ = self.job_status(job_id)
         minion_jobs = self._jobs.minion_jobs(job_id)
@@ -228,6 +225,11 @@ class Client(Narrowing):
 
 
 Overlord = Client
+
+
+def _asking(fanout: Fanout, timeout_s: Optional[float], request_id: str) -> Ask:
+    # Not a method of the client, which would then hold itself and its connections until the collector comes.
+    return lambda calls: fanout.ask(calls, timeout_s, request_id)
 
 
 def _is_true(wish: Any) -> bool:

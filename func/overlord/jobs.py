@@ -67,9 +67,10 @@ class Jobs:
 
         Returns when every minion took it or failed to within `timeout_s`; a failure is that minion's result.
         """
+        # Arguments that cannot be sent are refused here; nothing is sent before the first group is taken.
+        groups = self._ask(dict.fromkeys(minions, (f"async.{method}", tuple(args))))
         job_id = self._book.begin(job_name(spec, method), minions, timeout_s + _SENDING_SLACK_S)
-        calls = dict.fromkeys(minions, (f"async.{method}", tuple(args)))
-        for group in self._ask(calls):
+        for group in groups:
             taken = {result.minion: result.value for result in group if _is_job(result)}
             failed = {result.minion: _not_taken(result) for result in group if result.minion not in taken}
             self._book.enter(job_id, taken, failed)

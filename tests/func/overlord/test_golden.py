@@ -225,6 +225,28 @@ def test_a_request_id_that_is_none_is_refused(request_id: str) -> None:
         Client("*", request_id=request_id)
 
 
+def test_arguments_that_cannot_be_sent_begin_no_job(historic: Historic) -> None:
+    client = Client("*", async_=True)
+    with pytest.raises(Func_Client_Exception, match="does not fit into 32 bits"):
+        client.test.echo(1 << 40)
+    assert client.open_job_ids() == {}
+
+
+def test_a_client_that_is_let_go_ends_its_connections(historic: Historic, farm: Farm) -> None:
+    client = Client("*")
+    narrowed = client.filter(os="Fedora")
+    client.test.ping()
+    assert farm.connections() == 2
+    del client
+    assert farm.connections() == 2
+    assert narrowed.test.ping() == {A: 1, B: 1}
+    del narrowed
+    deadline = time.monotonic() + 20
+    while farm.connections() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert farm.connections() == 0
+
+
 def test_without_globs_one_minion_is_meant() -> None:
     with pytest.raises(Func_Client_Exception, match="noglobs means one minion"):
         Client("*", noglobs=True)
