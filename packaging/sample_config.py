@@ -18,9 +18,15 @@ from typing import Any
 from certmaster import config as certmaster_config
 from cloudmasterd.config import SETTINGS
 from func import config as func_config
+from func.minion.modules.command import Command
+from func.minion.modules.copyfile import CopyFile
 from func.minion.modules.genome import Genome
+from func.minion.modules.getfile import GetFile
 from func.minion.modules.image import Image
+from func.minion.modules.jobs import JobsModule
 from func.minion.modules.machine import Machine
+from func.minion.modules.reboot import Reboot
+from func.minion.modules.service import Service
 from func.minion.modules.virt import Virt
 
 WIDTH = 100
@@ -67,6 +73,24 @@ SAMPLES: Mapping[str, Sample] = {
     "/etc/func/overlord.conf": Sample(
         "the settings of whatever calls minions from this machine: func, cloudmasterd",
         _func_style(func_config.OVERLORD_SETTINGS),
+    ),
+    "/etc/func/modules/Command.conf": Sample(
+        "the settings of funcd's module command, which is off", _func_style(Command.settings)
+    ),
+    "/etc/func/modules/CopyFile.conf": Sample(
+        "the settings of funcd's module copyfile, which is off", _func_style(CopyFile.settings)
+    ),
+    "/etc/func/modules/GetFile.conf": Sample(
+        "the settings of funcd's module getfile, which is off", _func_style(GetFile.settings)
+    ),
+    "/etc/func/modules/JobsModule.conf": Sample(
+        "the settings of funcd's asynchronous calls", _func_style(JobsModule.settings)
+    ),
+    "/etc/func/modules/Reboot.conf": Sample(
+        "the settings of funcd's module reboot", _func_style(Reboot.settings)
+    ),
+    "/etc/func/modules/Service.conf": Sample(
+        "the settings of funcd's module service", _func_style(Service.settings)
     ),
     "/etc/func/modules/Genome.conf": Sample(
         "the settings of funcd's module genome", _func_style(Genome.settings)
