@@ -180,7 +180,8 @@ def _restore(arguments: argparse.Namespace, clock: Clock) -> int:
     if done.ended_tasks:
         print(f"{done.ended_tasks} tasks that were under way are ended as failed; their pages say more")
     if done.missing_images:
-        print(f"upload these images again: {', '.join(done.missing_images)}")
+        print(f"the data of these images is not here: {', '.join(done.missing_images)}")
+        print("delete each on the page Images, and upload it again; or put its file into image_dir")
     if any(entry.kind is Kind.AUTHORITY for entry in done.manifest.entries):
         print(f"authority: {done.manifest.authority}")
     print("next: systemctl enable --now certmaster cloudmasterd httpd; cloudmasterctl check")

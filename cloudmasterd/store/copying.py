@@ -22,7 +22,6 @@ from cloudmasterd.store.store import Store
 
 KNOWN_VERSION = MIGRATIONS[-1].version
 COMPANIONS = ("", "-wal", "-shm")
-_PAGES = 256  # copied at once, so that the cloud master can write in between
 
 _CUT_OFF = (
     "this cloud master was restored from a backup of {when}, when the task was not done: nobody knows here"
@@ -60,7 +59,9 @@ def copy_database(path: Path, to: Path) -> int:
         schema_version(raw, path)
         os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         with closing(sqlite3.connect(to)) as copy:
-            raw.backup(copy, pages=_PAGES, sleep=0.01)
+            # In one go: a writer is not held up by a reader in WAL mode, but each write would begin a copy
+            # in several steps anew.
+            raw.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE").fetchall()  # one file, nothing beside it
         return look_at(to).version
 

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import tarfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,27 @@ def test_a_copy_of_a_database_that_is_written_meanwhile_is_sound(master: Places,
     copied = Store(tmp_path / "copy.db")
     assert copied.get_cloud("cloud1.example.org").notes == "before"
     copied.close()
+
+
+def test_a_copy_comes_to_its_end_while_somebody_writes_all_the_time(master: Places, tmp_path: Path) -> None:
+    store, ended = Store(master.database), threading.Event()
+
+    def write_on() -> None:
+        number = 0
+        while not ended.is_set():
+            number += 1
+            store.change_cloud("cloud1.example.org", notes=f"{number} " * 2000)
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    try:
+        for number in range(5):
+            copy_database(master.database, tmp_path / f"{number}.db")
+    finally:
+        ended.set()
+        writer.join()
+        store.close()
+    assert {look_at(tmp_path / f"{number}.db").problem for number in range(5)} == {""}
 
 
 def rewrite(file: Path, change: Callable[[str, bytes], list[tuple[str, bytes]]]) -> None:
