@@ -40,7 +40,10 @@ def change(plan: Plan) -> Entry:
         if not plan.request.force:
             # Once more: somebody may have thought about the question for long, and koan takes minutes.
             machine.refuse_running_machines(machine.running_machines())
-        return check_entry(plan)
+        entry = check_entry(plan)
+        for signum in SIGNALS:
+            signal.signal(signum, signal.SIG_IGN)  # it is done, and no signal makes a refusal of it any more
+        return entry
     except (ReplaceError, OSError) as exc:
         raise BootFailed(f"{exc}\n{undo_failure(noted)}") from exc
 

@@ -54,8 +54,6 @@ def prepare(request: Request) -> Outcome:
     if not request.yes:
         confirm(plan)
     entry = carry_out.carry_out(plan)
-    for signum in carry_out.SIGNALS:
-        signal.signal(signum, signal.SIG_IGN)  # it is done; what is left is to say so
     when = "now, as it reboots" if request.reboot else "at its next boot"
     detail = (
         f"Prepared: {machine.name()} will be erased and installed anew {when}, as {request.role}, with"
