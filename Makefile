@@ -157,6 +157,7 @@ bench: setup-test ## measure beside what people would do without us
 	@benchmarks/refresh
 	@benchmarks/api
 	@benchmarks/create
+	@benchmarks/fanout
 
 clean: ## remove what was built and cached (keeps .venv and var)
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
