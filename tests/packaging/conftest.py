@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-TOOLS = ("rpmbuild", "rpmsign", "createrepo_c", "gpg", "dnf", "rpm2cpio", "cpio")
+TOOLS = ("rpmbuild", "rpmsign", "createrepo_c", "gpg", "dnf", "rpm2cpio", "cpio", "checkmodule")
 # rpm's Python needs the distribution's own interpreter, as make has it.
 PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
 

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.integration
 OWN = (
     "cloudmasterd",
     "cloudmasterd-minion",
+    "cloudmasterd-selinux",
     "func",
     "certmaster",
     "genome-replace-self",
@@ -30,7 +31,6 @@ SPECIAL = {
         "/etc/cloudmasterd": "drwxr-x--- root cloudmasterd",
         "/etc/cloudmasterd/cloudmasterd.conf": "-rw-r----- root cloudmasterd",
         "/var/lib/cloudmasterd": "drwxr-x--- cloudmasterd cloudmasterd",
-        "/var/log/cloudmasterd": "drwxr-x--- cloudmasterd cloudmasterd",
     },
     "certmaster": {
         "/etc/pki/certmaster/ca": "drwxr-x--- certmaster certmaster",
@@ -84,8 +84,13 @@ def test_owners_and_modes_are_the_usual_ones_or_meant(built: Built, name: str) -
                           "/usr/lib/firewalld/services/cloudmasterd.xml",
                           "/usr/share/doc/cloudmasterd/operations.md"]),
         ("certmaster", ["/usr/bin/certmaster-ca", "/etc/certmaster/certmaster.conf",
-                        "/usr/lib/sysusers.d/certmaster.conf"]),
-        ("func", ["/usr/bin/func", "/usr/bin/funcd", "/etc/func/minion.conf", "/etc/func/minion-acl.d"]),
+                        "/usr/lib/sysusers.d/certmaster.conf", "/etc/logrotate.d/certmaster",
+                        "/usr/share/man/man8/certmaster-ca.8.gz"]),
+        ("cloudmasterd-selinux", ["/usr/share/selinux/packages/targeted/cloudmasterd.pp.bz2",
+                                  "/usr/share/selinux/packages/targeted/cloudmasterd-ports.cil"]),
+        ("func", ["/usr/bin/func", "/usr/bin/funcd", "/etc/func/minion.conf", "/etc/func/minion-acl.d",
+                  "/etc/logrotate.d/func", "/usr/share/man/man1/func.1.gz", "/usr/share/man/man8/funcd.8.gz",
+                  "/usr/share/bash-completion/completions/func"]),
         ("cloudmasterd-minion", ["/etc/func/modules/Virt.conf", "/etc/func/modules/Machine.conf"]),
         ("genome-replace-self", ["/usr/sbin/genome-replace-self", "/etc/genome/replace-self.conf",
                                  "/usr/share/man/man8/genome-replace-self.8.gz"]),
@@ -182,6 +187,26 @@ def test_nothing_is_started_by_installing(built: Built) -> None:
         assert not re.search(r"systemctl\s+(--\S+\s+)*(start|enable)", scripts)
 
 
+def test_every_command_and_every_daemon_has_its_manual_page(built: Built) -> None:
+    found = {path for package in built.rpms.iterdir() for path in files(package)}
+    pages = {
+        re.sub(r"\.[1-8]\.gz$", "", path.rsplit("/", 1)[1]) for path in found if "/share/man/man" in path
+    }
+    ours = re.compile(r"/usr/s?bin/((cloudmaster|certmaster|func|genome-).*)")
+    commands = {named[1] for named in map(ours.fullmatch, found) if named}
+    assert {"cloudmasterd", "cloudmasterctl", "funcd", "certmaster-ca"} <= commands
+    assert commands - pages == set()
+
+
+def test_the_policy_is_asked_for_where_there_is_a_policy_alone(built: Built) -> None:
+    required = query(built.rpm("cloudmasterd"), "--requires")
+    assert "(cloudmasterd-selinux = 2.0.0-1 if selinux-policy-targeted)" in required
+    scripts = "\n".join(query(built.rpm("cloudmasterd-selinux"), "--scripts"))
+    folder = "/usr/share/selinux/packages/targeted"
+    assert f"-i {folder}/cloudmasterd.pp.bz2 {folder}/cloudmasterd-ports.cil" in scripts
+    assert "-r cloudmasterd-ports cloudmasterd" in scripts
+
+
 def test_two_builds_in_different_places_give_the_same_packages(built: Built, elsewhere: Path) -> None:
     some = ("cloudmasterd", "genome-replace-self", "python-sqlobject", "python-six", "cloudmasterd-release")
     options = [option for name in some for option in ("--only", name)]
@@ -261,6 +286,7 @@ def test_the_linter_finds_nothing_else_in_them(built: Built, tmp_path: Path) -> 
     lint.unpack(packages, tmp_path)
     for look in (
         lint.unit_complaints, lint.manual_complaints, lint.httpd_complaints, lint.firewall_complaints,
+        lint.logrotate_complaints,
     ):  # fmt: skip
         assert list(look(tmp_path)) == []
 

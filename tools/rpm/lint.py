@@ -27,7 +27,11 @@ OWN = (
     "python3-pydispatcher",
     "python3-sqlobject",
 )
-EXPOSURE = {"cloudmasterd.service": 20, "certmaster.service": 20, "funcd.service": 50}  # tenths, by systemd-analyze
+EXPOSURE = {
+    "cloudmasterd.service": 20,
+    "certmaster.service": 20,
+    "funcd.service": 50,
+}  # tenths, by systemd-analyze
 # A macro that nobody defined stays in a scriptlet as it was written.
 LITERAL_MACRO = re.compile(r"%\{?[?!]?[A-Za-z_]{3,}")
 _QUERY = ("rpm", "--query", "--package", "--nosignature")
@@ -128,6 +132,23 @@ def httpd_complaints(tree: Path) -> Iterator[str]:
         yield f"{server} -t: {text.strip()}"
 
 
+def logrotate_complaints(tree: Path) -> Iterator[str]:
+    """What logrotate does not understand."""
+    program = shutil.which("logrotate") or "/usr/sbin/logrotate"
+    for path in sorted((tree / "etc/logrotate.d").glob("*")):
+        if not Path(program).exists():
+            print("logrotate: not installed here, its configuration was not looked at")
+            return
+        # The users of the packages are not there where the packages are made.
+        text = re.sub(r"^\s*su .*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as copy:
+            copy.write(text)
+            copy.flush()
+            code, said = run([program, "--debug", "--state", "/dev/null", copy.name])
+        if code or "error:" in said:
+            yield f"{path.name}: logrotate: {said.strip()}"
+
+
 def firewall_complaints(tree: Path) -> Iterator[str]:
     """Services that are not XML, and the port nobody but this machine's proxy may reach."""
     for path in sorted((tree / "usr/lib/firewalld/services").glob("*.xml")):
@@ -165,6 +186,7 @@ def main() -> int:
             *manual_complaints(tree),
             *httpd_complaints(tree),
             *firewall_complaints(tree),
+            *logrotate_complaints(tree),
         ]
     for complaint in complaints:
         print(f"rpm-lint: {complaint}", file=sys.stderr)
