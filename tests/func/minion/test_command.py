@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -169,7 +170,8 @@ def test_a_command_that_died_with_the_minion_is_lost(tmp_path: Path, command: Co
     command.options["limit_s"] = 60
     command.save_config()
     minion = subprocess.Popen(
-        [sys.executable, "-c", MINION, str(tmp_path), "echo $$; sleep 60"],
+        # It is its parent that would write down the end.
+        [sys.executable, "-c", MINION, str(tmp_path), "echo $PPID; sleep 60"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -179,8 +181,9 @@ def test_a_command_that_died_with_the_minion_is_lost(tmp_path: Path, command: Co
         assert minion.stdout is not None
         job_id = minion.stdout.readline().strip()
         after = Jobs(JobFiles(tmp_path / "jobs"))
-        wait_for(lambda: after.tail(job_id)[0], "the command has begun")
+        parent = int(wait_for(lambda: after.tail(job_id)[0].strip(), "the command has begun"))
         minion.kill()
+    os.kill(parent, signal.SIGKILL)
     assert children.end_all(tmp_path / "jobs" / job_id, grace_s=0.1)
     code, why = after.status(job_id)
     assert code == 2
