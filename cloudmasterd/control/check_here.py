@@ -26,7 +26,7 @@ from cloudmasterd.func_fabric import certificate_ends
 from cloudmasterd.store.copying import look_at
 
 _ANYBODY = "others can read what must be secret, or change it"
-_RENEW_CA = "docs/operations.md, the end of the authority: every cloud instance has to trust a new one"
+_RENEW_CA = "every cloud instance has to join a new authority (cloudmaster-join --force): begin early"
 _RENEW_OWN = "remove it and start funcd here again; certmaster-ca --sign signs the new one"
 
 
