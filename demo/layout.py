@@ -35,7 +35,13 @@ def write_master(root: Path, nodes: Sequence[Node], ports: Ports, settings: Mapp
     _write(root / "etc/func/hosts", _NOTE + "".join(lines))
     _write_main(
         root / "etc/cloudmasterd/cloudmasterd.conf",
-        {"name": MASTER_NAME, "listen_addr": MASTER_ADDRESS, "listen_port": ports.web, **settings},
+        {
+            "name": MASTER_NAME,
+            "listen_addr": MASTER_ADDRESS,
+            "listen_port": ports.web,
+            "public_url": f"http://{MASTER_ADDRESS}:{ports.web}/",  # there is no Apache before it
+            **settings,
+        },
     )
     (root / "var/lib/cloudmasterd").mkdir(parents=True, exist_ok=True)
 
