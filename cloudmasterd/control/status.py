@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 ASK_S = 3.0
 _BOOLEAN = "sys/fs/selinux/booleans/httpd_can_network_connect"
 _ENFORCE = "sys/fs/selinux/enforce"
+_POLICY = "usr/share/selinux/packages/targeted/cloudmasterd.pp.bz2"  # of the package cloudmasterd-selinux
 _JOIN = "on a machine that is to be one: dnf install cloudmasterd-minion && cloudmaster-join {master}"
 
 # Until there are users this is all there is to say.
@@ -102,7 +103,7 @@ def _why_no_view(seen: Standing) -> tuple[str, str]:
     if seen.selinux_forbids:
         return (
             "SELinux does not let httpd connect to cloudmasterd",
-            "setsebool -P httpd_can_network_connect on",
+            "dnf install cloudmasterd-selinux; or setsebool -P httpd_can_network_connect on",
         )
     if seen.public.error:
         return (
@@ -142,7 +143,9 @@ def look(config: Config, root: Path = Path("/"), timeout_s: float = ASK_S) -> St
         certmaster=certmaster,
         clouds=clouds,
         clouds_error=clouds_error,
-        selinux_forbids=_flag(root / _ENFORCE) is True and _flag(root / _BOOLEAN) is False,
+        selinux_forbids=_flag(root / _ENFORCE) is True
+        and _flag(root / _BOOLEAN) is False
+        and not (root / _POLICY).exists(),
     )
 
 

@@ -38,6 +38,7 @@ SPECIAL = {
         "/var/lib/certmaster/certs": "drwxr-xr-x certmaster certmaster",
         "/var/lib/certmaster/csrs": "drwxr-xr-x certmaster certmaster",
         "/var/lib/certmaster/peers": "drwxr-xr-x certmaster certmaster",
+        "/var/log/certmaster": "drwxr-x--- certmaster certmaster",
     },
     "func": {
         "/var/lib/func": "drwx--x--x root root",

@@ -74,7 +74,7 @@ MISSING = [
     (
         replace(WELL, public=Web(False, 503), selinux_forbids=True),
         "SELinux does not let httpd connect",
-        "setsebool -P httpd_can_network_connect on",
+        "dnf install cloudmasterd-selinux; or setsebool -P httpd_can_network_connect on",
     ),
     (replace(WELL, clouds_error="certmaster.conf is wrong"), "certmaster.conf is wrong", "check"),
 ]
@@ -142,6 +142,13 @@ def test_selinux_is_read_from_the_kernel(
     if boolean is not None:
         write(master.root / "sys/fs/selinux/booleans/httpd_can_network_connect", boolean)
     assert look(config, master.root, 1).selinux_forbids is forbids
+
+
+def test_our_own_policy_stands_in_the_place_of_the_boolean(config: Config, master: Places) -> None:
+    write(master.root / "sys/fs/selinux/enforce", "1")
+    write(master.root / "sys/fs/selinux/booleans/httpd_can_network_connect", "0 0\n")
+    write(master.root / "usr/share/selinux/packages/targeted/cloudmasterd.pp.bz2", "")
+    assert look(config, master.root, 1).selinux_forbids is False
 
 
 def test_the_log_has_the_same_three_lines(
