@@ -85,8 +85,10 @@ class Folders:
             if not make:
                 raise
         self._check(folder, part)
-        os.mkdir(part, 0o755, dir_fd=folder)
-        return os.open(part, _DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+        os.mkdir(part, 0o700, dir_fd=folder)
+        made = os.open(part, _DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+        os.fchmod(made, 0o755)  # whatever the mask of this process: who may read the file is in its own mode
+        return made
 
     def _check(self, folder: int, path: str) -> None:
         """Where the folder really is counts, after all links."""

@@ -129,16 +129,18 @@ class JobFiles:
         `is_alive(job_id)` says of one that has no end yet whether it can still have one.
         """
         # By the time they began, which the name tells: not everything need be read to find what is old.
-        names = sorted((path.stem for path in self._directory.glob("*-minion.json")), key=_began_at)
+        # A folder alone is of a job that was never written down.
+        found = {path.name.removesuffix(".json") for path in self._directory.glob("*-minion*")}
+        names = sorted((name for name in found if _ID.fullmatch(name)), key=_began_at)
         too_old = self._clock() - self._keep_s
         for number, job_id in enumerate(names):
             is_spare = number < len(names) - self._keep_count
             if not is_spare and _began_at(job_id) >= too_old:
                 return
             record = self.find(job_id)
-            if record is None or (record.state != FINISHED and is_alive(job_id)):
+            if record is not None and record.state != FINISHED and is_alive(job_id):
                 continue
-            if is_spare or record.changed_at < too_old:
+            if record is None or is_spare or record.changed_at < too_old:
                 self._remove(job_id)
 
     def _remove(self, job_id: str) -> None:
@@ -153,8 +155,7 @@ class JobFiles:
 
 
 def _began_at(job_id: str) -> float:
-    number = job_id.partition("-")[0]
-    return float(number) if _ID.fullmatch(job_id) else 0.0
+    return float(job_id.partition("-")[0])
 
 
 def _id_of(microseconds: int) -> str:

@@ -32,7 +32,7 @@ class MethodLogger(logging.LoggerAdapter):  # type: ignore[type-arg] # it is gen
         super().log(level, msg, *args, **kwargs)
         job = job_context.current()
         if job is not None:
-            job.say(f"{logging.getLevelName(level)} - {str(msg) % args if args else msg}")
+            job.say(f"{logging.getLevelName(level)} - {_formatted(str(msg), args)}")
 
     warn = logging.LoggerAdapter.warning  # Func's name for it
 
@@ -40,6 +40,13 @@ class MethodLogger(logging.LoggerAdapter):  # type: ignore[type-arg] # it is gen
         """Say how far the method is, for `jobs.get_progress`."""
         self.log(logging.DEBUG, "Progress report %d/%d completed", current, total)
         job_context.report_progress(current, total)
+
+
+def _formatted(text: str, args: tuple[Any, ...]) -> str:
+    try:
+        return text % args if args else text
+    except (TypeError, ValueError):  # logging itself survives a wrong format too
+        return f"{text} {args!r}"
 
 
 LOGGER = MethodLogger(logging.getLogger("func.modules"), {})

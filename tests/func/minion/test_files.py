@@ -40,6 +40,7 @@ def test_a_file_comes_in_pieces_as_an_overlord_of_func_sends_it(root: Path) -> N
     for offset in range(0, len(content), 60_000):
         assert copyfile.append("/srv/a/b/file", content[offset : offset + 60_000]) == 1
     file = root / "srv/a/b/file"
+    assert file.parent.stat().st_mode & 0o7777 == 0o755
     assert file.read_bytes() == content
     assert file.stat().st_mode & 0o7777 == 0o640
     assert (file.stat().st_uid, file.stat().st_gid) == ME

@@ -236,6 +236,15 @@ def test_a_record_nobody_can_read_is_told_and_lost(folder: Path, caplog: pytest.
     assert "5-minion.json" in caplog.text
 
 
+def test_what_a_crash_left_goes_too(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "5-minion.json").write_text('{"job_id": ')
+    (folder / "6.5-minion").mkdir()
+    (folder / "notes").write_text("somebody's")
+    JobFiles(folder).prune(lambda job_id: False)
+    assert [path.name for path in folder.iterdir()] == ["notes"]
+
+
 def test_a_result_without_room_on_the_disk_is_known_as_long_as_the_process_lives(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -52,6 +52,7 @@ class Bridge(func_module.FuncModule):
         self.count.logger.info("counting %d", 2)
         self.count.logger.progress(1, 2)
         self.logger.warn("100%")
+        self.logger.info("%d", "many")
         return self.config.listen_port
 
     def __secret(self):
@@ -170,7 +171,10 @@ def test_what_it_logs_in_a_job_is_the_jobs_output(
     job_id = jobs.begin("bridge.count", lambda: bridge.call("bridge.count", []))
     wait_for(lambda: jobs.status(job_id) == [1, 51234], "it ends")
     out = jobs.tail(job_id)[0]
-    assert out == "INFO - counting 2\nDEBUG - Progress report 1/2 completed\nWARNING - 100%\n"
+    assert (
+        out
+        == "INFO - counting 2\nDEBUG - Progress report 1/2 completed\nWARNING - 100%\nINFO - %d ('many',)\n"
+    )
     assert jobs.progress(job_id) == [1, 2]
     assert job_context.current() is None
     assert bridge.call("bridge.count", []) == 51234
