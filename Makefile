@@ -24,7 +24,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help setup setup-test run test test-unit test-oldest test-integration check lint types house format \
-        bench rpms srpms repo rpm-lint clean distclean
+        bench rpms srpms repo rpm-lint rpm-test clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -136,6 +136,9 @@ repo: ## what make rpms made as a signed repository, in dist/repo: make repo GPG
 
 rpm-lint: .venvs/rpmlint/stamp ## what rpmlint, systemd-analyze, mandoc and Apache say of what make rpms made
 	@'$(PYTHON)' tools/rpm/lint.py --rpmlint .venvs/rpmlint/bin/rpmlint
+
+rpm-test: setup-test ## machines boot, install what is built here with dnf, join, upgrade, downgrade, remove
+	@$(BIN)/python -m pytest -q tests/packaging/machines
 
 # The tests among the checks of a package run in .venv, which has what the packages require.
 .PHONY: setup-rpm

@@ -57,7 +57,8 @@ def faults_of_dnf(said: str) -> list[str]:
     """The lines of dnf about scriptlets that failed, files that are in the way, and macros left as text."""
     # rpm's own words, and those of a shell in a scriptlet.
     bad = re.compile(r"scriptlet failed|[Ee]rror in |cpio|conflict|Traceback|^(error|warning):")
-    return [line for line in said.splitlines() if bad.search(line) or LITERAL_MACRO.search(line)]
+    lines = [line for line in said.splitlines() if not line.endswith(".rpmsave")]  # as it should be
+    return [line for line in lines if bad.search(line) or LITERAL_MACRO.search(line)]
 
 
 def start_master(machine: Machine) -> None:

@@ -23,6 +23,7 @@ NODE = make_node(1)
 INSTANCE = NODE.machines[0].name
 CONF = "/etc/cloudmasterd/cloudmasterd.conf"
 DATABASE = "/var/lib/cloudmasterd/cloudmasterd.db"
+KEPT = (DATABASE, f"{CONF}.rpmsave", "/etc/pki/certmaster/ca/certmaster.key", "/var/lib/certmaster/certs")
 BACKUP = "/root/before.tar.gz"
 
 
@@ -33,6 +34,16 @@ class Pair:
     master: Machine
     minion: Machine
     said: str
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is left of a cloud master where its packages were removed."""
+
+    packages: str
+    processes: str
+    wanted: str
+    files: list[str]
 
 
 @dataclass(frozen=True)
@@ -107,8 +118,9 @@ def joined(pair: Pair) -> Seen:
 
 @pytest.fixture(scope="module")
 def upgraded(pair: Pair, joined: Seen, newer: Path, shared: Path) -> Seen:
-    """Chapter two: the cloud master alone gets a second build, which has one migration more."""
+    """Chapter two: the master alone gets a second build, with one migration more; funcd crashes meanwhile."""
     pair.master.run(f"cloudmasterctl backup {BACKUP}")
+    pair.minion.run("systemctl kill --signal=KILL funcd")
     support.publish(newer, shared)
     return look(pair.master, support.dnf(pair.master, "upgrade"))
 
@@ -136,14 +148,27 @@ def restored(pair: Pair, refused: str) -> Seen:
 
 
 @pytest.fixture(scope="module")
-def removed(pair: Pair, restored: Seen) -> str:
-    """Chapter five: dnf removes it all."""
-    return support.dnf(pair.master, "remove cloudmasterd")
+def ahead(pair: Pair, restored: Seen) -> Seen:
+    """Chapter five: now the minion gets the second build, and is ahead of its master."""
+    return look(pair.master, support.dnf(pair.minion, "upgrade"))
 
 
 @pytest.fixture(scope="module")
-def reinstalled(pair: Pair, removed: str) -> Seen:
-    """Chapter six: and it comes back, as the newest build, to the configuration that was put aside."""
+def left(pair: Pair, ahead: Seen) -> Left:
+    """Chapter six: dnf removes the cloud master."""
+    master = pair.master
+    support.dnf(master, "remove cloudmasterd")
+    return Left(
+        packages=master.said("rpm -qa cloudmasterd func certmaster"),
+        processes=master.said("ps -o args= -u cloudmasterd,certmaster"),
+        wanted=master.said("ls /etc/systemd/system/multi-user.target.wants"),
+        files=master.said(f"ls -d {' '.join(KEPT)}").split(),
+    )
+
+
+@pytest.fixture(scope="module")
+def reinstalled(pair: Pair, left: Left) -> Seen:
+    """Chapter seven: and it comes back, as the newest build, to the configuration that was put aside."""
     said = support.dnf(pair.master, "install cloudmasterd")
     pair.master.run(f"mv {CONF}.rpmsave {CONF}")
     support.start_master(pair.master)
@@ -152,7 +177,7 @@ def reinstalled(pair: Pair, removed: str) -> Seen:
 
 def test_a_machine_joins_with_a_token_and_its_machine_instances_appear(pair: Pair, joined: Seen) -> None:
     assert f"{MINION} is a cloud instance of {MASTER}" in pair.said
-    assert joined.cloud["total_memory_mb"] == NODE.memory_mb
+    assert joined.cloud["memory_mb"] == NODE.memory_mb
     listed = support.rest(pair.minion, "/machines?limit=100")["items"]
     assert {one["name"] for one in listed} == {one.name for one in NODE.machines}
     assert joined.instance["notes"] == NOTES
@@ -197,10 +222,19 @@ def test_the_backup_from_before_gives_a_master_that_the_minions_accept(joined: S
     assert restored.authority == joined.authority
 
 
-def test_removal_keeps_the_data(pair: Pair, removed: str, joined: Seen) -> None:
-    assert "Complete!" in removed
-    # dnf, asked to install it again, makes the next chapter; what it found there had to be kept.
-    assert support.faults_of_dnf(removed) == []
+def test_a_minion_of_the_build_after_works_as_well(pair: Pair, ahead: Seen) -> None:
+    assert (ahead.package, pair.minion.said("rpm -q func")) == (
+        "cloudmasterd-2.0.0-1.noarch",
+        "func-2.0.0-2.noarch",
+    )
+    assert ahead.cloud["state"] == "up"
+    assert "node.xml" in pair.minion.read("/etc/func/modules/Virt.conf")
+
+
+def test_removal_keeps_the_data_and_nothing_that_runs(left: Left) -> None:
+    assert (left.packages, left.processes) == ("", "")
+    assert "cloudmasterd" not in left.wanted
+    assert sorted(left.files) == sorted(KEPT)
 
 
 def test_installed_again_it_finds_what_it_had(joined: Seen, reinstalled: Seen) -> None:
