@@ -1,4 +1,4 @@
-"""The services under a real systemd: one that hangs is started anew and says where; logs are the journal's."""
+"""Services under a real systemd: one that hangs is started anew and says where; their logs are in the journal."""
 
 from __future__ import annotations
 
