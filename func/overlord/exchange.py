@@ -24,7 +24,7 @@ from func.overlord.conversation import IDLE, READ, Conversation, Means, Request
 GROUP_S = 0.05
 """Replies that come in within this time of each other are handed out together."""
 
-_STARTS_A_TURN = 32
+_STARTS_A_TURN = 8
 """So many conversations begin before those under way are looked at again: handshakes are computing."""
 
 
@@ -70,7 +70,7 @@ class _Round:
         self._alarm_count = 0
         self._done: list[Reply] = []
         self._selector = selectors.DefaultSelector()
-        self._looked_up: SimpleQueue[Conversation] = SimpleQueue()
+        self._rung: SimpleQueue[tuple[Conversation, Future[Any]]] = SimpleQueue()
         self._bell: Optional[tuple[socket.socket, socket.socket]] = None
 
     def groups(self) -> Iterator[list[Reply]]:
@@ -162,7 +162,8 @@ class _Round:
 
     def _watch(self, conversation: Conversation, wanted: int) -> None:
         if wanted == IDLE:
-            self._await_look_up(conversation)
+            self._forget(conversation)
+            self._await_future(conversation)
         elif conversation.watched == IDLE:
             assert conversation.sock is not None
             # By number: wrapping a socket in TLS makes a new object over the same descriptor.
@@ -178,8 +179,8 @@ class _Round:
             self._selector.unregister(conversation.fd)
             conversation.watched = IDLE
 
-    def _await_look_up(self, conversation: Conversation) -> None:
-        assert conversation.looking_up is not None
+    def _await_future(self, conversation: Conversation) -> None:
+        assert conversation.awaited is not None
         if self._bell is None:
             self._bell = socket.socketpair()
             for end in self._bell:
@@ -187,22 +188,23 @@ class _Round:
             self._selector.register(self._bell[0], READ, None)
         ringer = self._bell[1]
 
-        def ring(_: Future[Any]) -> None:
-            self._looked_up.put(conversation)
+        def ring(future: Future[Any]) -> None:
+            self._rung.put((conversation, future))
             try:
                 ringer.send(b".")
             except OSError:
                 pass  # full: it rings already; closed: nobody waits any more
 
-        conversation.looking_up.add_done_callback(ring)
+        conversation.awaited.add_done_callback(ring)
 
     def _hear_bell(self) -> None:
         assert self._bell is not None
         self._bell[0].recv(4096)
         while True:
             try:
-                conversation = self._looked_up.get_nowait()
+                conversation, future = self._rung.get_nowait()
             except Empty:
                 return
-            if conversation in self._active:
+            # It may have given up on that and be at something else.
+            if conversation in self._active and conversation.awaited is future:
                 self._step(conversation)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Callable, Optional
@@ -67,6 +69,7 @@ class Fanout:
         self._credentials = Credentials(config, certmaster_config)
         self._known = KnownMinions(certmaster_config)
         self._pool = Pool(monotonic)
+        self._computers = ThreadPoolExecutor(os.cpu_count() or 1, "handshake")
         self._lock = threading.Lock()
         self._context: Optional[ssl.SSLContext] = None
 
@@ -110,6 +113,7 @@ class Fanout:
     def close(self) -> None:
         """Close every kept connection."""
         self._pool.close()
+        self._computers.shutdown(wait=False)
 
     def _results(self, means: Means, requests: list[Request], limit_s: float) -> Iterator[list[Result]]:
         for replies in exchange(means, requests, limit_s, self._monotonic):
@@ -125,7 +129,13 @@ class Fanout:
         if renewed:
             self._pool.clear()
         return Means(
-            context, self._pool, self._resolver.resolve, self._port, self._limits, self._connect_timeout_s
+            context,
+            self._pool,
+            self._resolver.resolve,
+            self._port,
+            self._limits,
+            self._connect_timeout_s,
+            self._computers,
         )
 
 
