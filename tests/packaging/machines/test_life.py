@@ -80,7 +80,8 @@ def look(master: Machine, said: str = "") -> Seen:
 def let_through(machine: Machine, service: str) -> None:
     """Let others reach a service, where there is a firewall."""
     if machine.said("firewall-cmd --state") == "running":
-        machine.run(f"firewall-cmd --add-service={service}")
+        # Every upgrade of a package with a service of firewalld makes it forget what is not permanent.
+        machine.run(f"firewall-cmd --permanent --add-service={service} && firewall-cmd --reload")
 
 
 @pytest.fixture(scope="module")
