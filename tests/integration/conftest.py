@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from demo.cloud import Cloud, free_ports
+from tests.integration.qemu_clones import qemu_clones, qemu_uri  # noqa: F401  fixtures
 from tests.integration.support import libvirtd_program, start_libvirtd
 
 

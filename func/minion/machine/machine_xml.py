@@ -132,9 +132,10 @@ def _add_disks(devices: Element, machine: NewMachine, offer: Offer, sources: Sou
     for disk, source in zip(machine.disks, sources.disks):
         bus = disk.bus or ("sata" if offer.plain else "virtio")
         _add_disk(devices, source, "disk", disk.format, bus, taken)
-    for source_or_none in (sources.cdrom, sources.seed):
-        if source_or_none is not None:
-            _add_disk(devices, source_or_none, "cdrom", "raw", _cdrom_bus(offer), taken)
+    if sources.cdrom is not None:
+        _add_disk(devices, sources.cdrom, "cdrom", "raw", _cdrom_bus(offer), taken)
+    if sources.seed is not None:
+        _add_disk(devices, sources.seed, "cdrom", "raw", _seed_bus(offer), taken)
     used = {element.get("bus") for element in devices.findall("./disk/target")}
     if "scsi" in used and not offer.plain:
         _add(devices, "controller", type="scsi", model="virtio-scsi")
@@ -157,6 +158,11 @@ def _cdrom_bus(offer: Offer) -> str:
     if offer.plain or offer.machine_type == "q35":
         return "sata"
     return "ide" if offer.arch in ("x86_64", "i686") else "scsi"
+
+
+def _seed_bus(offer: Offer) -> str:
+    # The kernels of cloud images know virtio and no SATA: Debian's has no driver for it at all.
+    return "sata" if offer.plain else "scsi"
 
 
 def _letters(number: int) -> str:

@@ -114,7 +114,18 @@ def test_many_disks_have_names_of_their_own(bus: str) -> None:
     text = built(BIOS, Sources((LV,) * 16, ISO, SEED), disks=disks, cdrom=DATA_AT, seed=DATA_AT)
     targets = [found.target for found in disks_of(text)]
     assert len(set(targets)) == 18
-    assert ("virtio-scsi" in text) == (bus == "scsi")
+    seedless = built(BIOS, Sources((LV,) * 16, ISO), disks=disks, cdrom=DATA_AT)
+    assert ("virtio-scsi" in seedless) == (bus == "scsi")
+
+
+@pytest.mark.parametrize("offer", [BIOS, UEFI, ARM], ids=["pc", "q35", "virt"])
+def test_a_seed_is_where_a_kernel_that_knows_virtio_alone_finds_it(offer: Offer) -> None:
+    tree = ElementTree.fromstring(built(offer, Sources((FILE,), None, SEED), seed=DATA_AT, networks=[]))
+    (seed,) = (disk for disk in tree.findall("./devices/disk") if disk.get("device") == "cdrom")
+    assert seed.find("./target").attrib == {"dev": "sda", "bus": "scsi"}
+    assert [each.attrib for each in tree.findall("./devices/controller")] == [
+        {"type": "scsi", "model": "virtio-scsi"}
+    ]
 
 
 DATA_AT = {"pool": "vg", "volume": "data"}
