@@ -69,7 +69,8 @@ class Fanout:
         self._credentials = Credentials(config, certmaster_config)
         self._known = KnownMinions(certmaster_config)
         self._pool = Pool(monotonic)
-        self._computers = ThreadPoolExecutor(os.cpu_count() or 1, "handshake")
+        # Two to spare, so that no processor waits for a thread to come back for more.
+        self._computers = ThreadPoolExecutor((os.cpu_count() or 1) + 2, "handshake")
         self._lock = threading.Lock()
         self._context: Optional[ssl.SSLContext] = None
 
