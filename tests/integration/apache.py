@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
@@ -44,12 +45,18 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def apache(folder: Path, port: int, web_port: int, besides: str = "") -> Iterator[Path]:
+def apache(
+    folder: Path, port: int, web_port: int, besides: str = "", *, tls_alone: bool = False
+) -> Iterator[Path]:
     """Apache on that port, passing on to the cloud master's; its log of errors.
 
-    `besides` is configuration of the test's own, before what is packaged.
+    `besides` is configuration of the test's own, before what is packaged. `tls_alone` takes the # off, as an
+    administrator does who is told so there.
     """
     packaged = PACKAGED.read_text()
+    if tls_alone:
+        packaged, count = re.subn("^#   (?=Rewrite)", "", packaged, flags=re.MULTILINE)
+        assert count == 3
     assert "127.0.0.1:8107" in packaged
     file = folder / "httpd.conf"
     modules = "\n".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in LOADED)

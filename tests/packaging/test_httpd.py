@@ -5,15 +5,19 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from demo.cloud import free_ports
-from tests.integration.apache import apache, why_not
+from tests.integration.apache import MODULES, apache, why_not
 
 pytestmark = pytest.mark.integration
 CHUNK = 4 * 1024 * 1024
@@ -39,8 +43,8 @@ class Telling(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[int]:
-    """The port of Apache."""
+def telling(tmp_path: Path) -> Iterator[int]:
+    """The port of the server behind Apache."""
     if why_not():
         pytest.skip(why_not())
     if os.geteuid() == 0:  # Apache gives up root before it writes
@@ -48,14 +52,53 @@ def proxy(tmp_path: Path) -> Iterator[int]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Telling)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    port = free_ports().web
     try:
-        with apache(tmp_path, port, server.server_address[1], AS_FROM):
-            yield port
+        yield server.server_address[1]
     finally:
         server.shutdown()
         thread.join(10)
         server.server_close()
+
+
+@pytest.fixture
+def proxy(tmp_path: Path, telling: int) -> Iterator[int]:
+    """The port of Apache."""
+    port = free_ports().web
+    with apache(tmp_path, port, telling, AS_FROM):
+        yield port
+
+
+@dataclass(frozen=True)
+class Secure:
+    """Apache with TLS alone: its ports, and a context that trusts it."""
+
+    plain: int
+    tls: int
+    context: ssl.SSLContext
+
+
+@pytest.fixture
+def secure(tmp_path: Path, telling: int) -> Iterator[Secure]:
+    """As dnf install mod_ssl and the three lines of our configuration leave it."""
+    if not (MODULES / "mod_ssl.so").exists():
+        pytest.skip("Apache has no mod_ssl here")
+    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=cloud.example.org", "-addext", "subjectAltName=DNS:cloud.example.org"]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    ports = free_ports()
+    ssl_conf = "\n".join(
+        [
+            AS_FROM,
+            *(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in ("ssl", "rewrite")),
+            f"Listen 127.0.0.1:{ports.func}",
+            f"<VirtualHost 127.0.0.1:{ports.func}>",
+            f"SSLEngine on\nSSLCertificateFile {certificate}\nSSLCertificateKeyFile {key}",
+            "</VirtualHost>\n",
+        ]
+    )
+    with apache(tmp_path, ports.web, telling, ssl_conf, tls_alone=True):
+        yield Secure(ports.web, ports.func, ssl.create_default_context(cafile=str(certificate)))
 
 
 def ask(
@@ -105,3 +148,28 @@ def test_a_chunk_of_an_image_fits_and_nothing_larger(proxy: int) -> None:
     status, told = ask(proxy, "/api/v1/images/x", bytes(CHUNK), "PUT")
     assert (status, json.loads(told)[2]) == (200, CHUNK)
     assert ask(proxy, "/api/v1/images/x", bytes(CHUNK + 1), "PUT")[0] == 413
+
+
+@pytest.mark.parametrize("path", ["/", "/machines?state=off"])
+def test_with_tls_alone_pages_are_asked_for_again_over_tls(secure: Secure, path: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", secure.plain, timeout=30)
+    connection.request("GET", path, headers={"Host": "cloud.example.org", "X-Comes-From": "10.0.0.1"})
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Location"]) == (308, f"https://cloud.example.org{path}")
+    connection.close()
+
+
+@pytest.mark.parametrize("path", ["/install/token/booted"])
+def test_with_tls_alone_installing_machines_still_report_without_it(secure: Secure, path: str) -> None:
+    status, body = ask(secure.plain, path, come_from="203.0.113.9")
+    assert (status, json.loads(body)[0]) == (200, path)
+
+
+def test_over_tls_everything_goes_to_the_cloud_master(secure: Secure) -> None:
+    with socket.create_connection(("127.0.0.1", secure.tls), timeout=30) as plain:
+        with secure.context.wrap_socket(plain, server_hostname="cloud.example.org") as tls:
+            head = "Host: cloud.example.org\r\nX-Comes-From: 10.0.0.1\r\nConnection: close"
+            tls.sendall(f"GET /machines HTTP/1.1\r\n{head}\r\n\r\n".encode())
+            answer = http.client.HTTPResponse(tls)
+            answer.begin()
+            assert (answer.status, json.loads(answer.read())[:2]) == (200, ["/machines", "cloud.example.org"])

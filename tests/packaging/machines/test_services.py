@@ -1,4 +1,4 @@
-"""Services under a real systemd: one that hangs is started anew and says where; their logs are in the journal."""
+"""Services under a real systemd: one that hangs is started anew and says where; the form of their logs."""
 
 from __future__ import annotations
 
