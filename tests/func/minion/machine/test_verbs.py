@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import libvirt
 import pytest
 
 from func.errors import HostError
@@ -14,6 +13,8 @@ from func.minion.machine import disks
 from func.minion.machine.arguments import Volume
 from func.minion.operations import Attempt, Entry, Journal
 from tests.func.minion.machine.support import NEW, OFF, PAUSED, RUN, Cloud, spec
+
+libvirt = pytest.importorskip("libvirt", reason="needs libvirt's test driver: install python3-libvirt")
 
 DISK = {"uuid": NEW, "pool": "default", "volume": "new.qcow2", "size_gb": 4, "format": "qcow2"}
 BASE = {"pool": "default", "volume": "base.qcow2"}
