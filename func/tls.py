@@ -198,7 +198,10 @@ def _refuse_password(key_file: Path) -> str:
 def _chain_problem(exc: Exception, cert_file: Path, key_file: Path) -> str:
     reason = getattr(exc, "reason", None) or ""
     if reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
-        return f"{cert_file} and {key_file} do not belong together: the certificate is for another key"
+        return (
+            f"{cert_file} and {key_file} do not belong together: the certificate is for another key; "
+            "put that key back, or remove both, have the name cleaned (certmaster-ca --clean), and enrol anew"
+        )
     if reason in ("EE_KEY_TOO_SMALL", "CA_MD_TOO_WEAK"):
         return f"{cert_file}: {_REASONS[reason]}"
     if "-----BEGIN CERTIFICATE-----" not in cert_file.read_text("latin-1"):

@@ -1,4 +1,4 @@
-"""Keep count of a server's connections: how many in total, how many from one address, which are idle."""
+"""Keep count of a server's connections: in total, of one address, of one certificate, and which are idle."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Connection:
     def __init__(self, sock: socket.socket, address: str) -> None:
         self.sock = sock
         self.address = address
+        self.certificate = b""
         self.idle_since: Optional[float] = None
 
     def sever(self) -> None:
@@ -53,6 +54,22 @@ class Connections:
                     )  # fmt: skip
                     return False
             self._all.add(connection)
+            return True
+
+    def identify(self, connection: Connection, certificate: bytes) -> bool:
+        """Note whose connection it is, known once hands are shaken; makes room as `admit` does, False for none.
+
+        So nobody has more of them by calling from many places.
+        """
+        with self._changed:
+            same = [other for other in self._all if other.certificate == certificate]
+            if len(same) >= self._per_peer and not self._drop_oldest_idle(same):
+                log.warning(
+                    "a connection from %s was refused: %d of the same certificate are open, none idle",
+                    connection.address, len(same),
+                )  # fmt: skip
+                return False
+            connection.certificate = certificate
             return True
 
     def rest(self, connection: Connection) -> None:

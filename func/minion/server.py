@@ -36,7 +36,8 @@ class Limits:
     head_bytes: int = 16 * 1024
     body_bytes: int = 4 * 1024 * 1024
     connections: int = 512
-    connections_per_peer: int = 128
+    connections_per_peer: int = 128  # of one address, and of one certificate
+    reply_bytes: int = 64 * 1024 * 1024  # our overlord takes no more
     grace_s: float = 5.0  # what calls under way get when the server ends
 
 
@@ -142,7 +143,8 @@ class MinionServer:
         try:
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             peer = self._shake_hands(connection)
-            self._converse(connection, peer)
+            if self._connections.identify(connection, peer.certificate):
+                self._converse(connection, peer)
         except ssl.SSLCertVerificationError as exc:
             log.warning("%s was refused: %s", connection.address, tls.describe_tls_failure(exc))
         except ssl.SSLError as exc:
@@ -190,13 +192,19 @@ class MinionServer:
             log.info("%s sent what is no call: %s", peer.address, exc)
             return wire.encode_fault(1, wire.fault_text(exc))
         try:
-            return wire.encode_result(self._dispatch(peer, method, args))
+            return self._bounded(wire.encode_result(self._dispatch(peer, method, args)))
         except AccessToMethodDenied as exc:
             log.warning("%s (%s) may not call %s", peer.key, peer.address, method)
             return wire.encode_fault(1, wire.fault_text(exc))
         except WireError as exc:
             log.error("the result of %s cannot be sent: %s", method, exc)
             return wire.encode_fault(1, wire.fault_text(exc))
+
+    def _bounded(self, body: bytes) -> bytes:
+        most = self._limits.reply_bytes
+        if len(body) > most:
+            raise WireError(f"the result has {len(body)} bytes where {most} can be sent") from OverflowError()
+        return body
 
     def _send(self, sock: socket.socket, *parts: bytes) -> None:
         # Head and body apart: one TLS record with both is more than a historic peer can take.

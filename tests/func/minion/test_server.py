@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import http.client
 import socket
 import ssl
 import threading
@@ -220,6 +221,48 @@ def test_one_address_cannot_take_all_connections(serve: Serve, peer_identity: Id
     assert running.call(peer_identity, "test.ping") == ["test.ping"]
 
 
+def test_one_certificate_cannot_take_all_connections_by_calling_from_many_addresses(
+    serve: Serve, peer_identity: Identity, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, release = threading.Semaphore(0), threading.Event()
+
+    def dispatch(peer: Any, method: str, args: Any) -> int:
+        if method == "test.wait":
+            begun.release()
+            assert release.wait(20)
+        return 1
+
+    running = serve(dispatch, connections_per_peer=2)
+
+    def ask(number: int) -> Any:
+        session = http.client.HTTPSConnection(
+            *running.address, context=peer_identity.client(), timeout=20, source_address=(f"127.0.0.{number}", 0)
+        )
+        with contextlib.closing(session):
+            return call(session, "test.wait")
+
+    with ThreadPoolExecutor(2) as pool:
+        busy = [pool.submit(ask, number) for number in (11, 12)]
+        assert all(begun.acquire(timeout=10) for _ in busy)
+        with pytest.raises((OSError, http.client.HTTPException)):
+            ask(13)
+        assert running.call(authority.own, "test.ping") == 1, "another certificate is not affected"
+        release.set()
+        assert [one.result(20) for one in busy] == [1, 1]
+    assert "127.0.0.13 was refused: 2 of the same certificate are open, none idle" in caplog.text
+
+
+def test_a_connection_of_the_same_certificate_that_is_idle_makes_room(
+    serve: Serve, peer_identity: Identity
+) -> None:
+    running = serve(connections_per_peer=1, connections=9)
+    with running.session(peer_identity) as first:
+        assert call(first, "a.b") == ["a.b"]
+        with running.session(peer_identity) as second:
+            assert call(second, "a.b") == ["a.b"]
+            assert read_all(first.sock) == b""
+
+
 def test_a_long_reply_is_compressed_where_that_is_accepted(serve: Serve, peer_identity: Identity) -> None:
     running = serve(lambda peer, method, args: "x" * 50_000)
     with running.session(peer_identity) as session:
@@ -267,6 +310,13 @@ def test_a_result_that_cannot_be_sent_names_the_reason(serve: Serve, peer_identi
         running.call(peer_identity, "test.bigint")
     with pytest.raises(XMLRPCFault, match=r"^<class 'TypeError'>:"):
         running.call(peer_identity, "x.y")
+
+
+def test_a_result_larger_than_an_overlord_takes_is_not_sent(serve: Serve, peer_identity: Identity) -> None:
+    running = serve(lambda peer, method, args: "x" * args[0], reply_bytes=10_000)
+    with pytest.raises(XMLRPCFault, match=r"^<class 'OverflowError'>:the result has 10\d\d\d bytes where 10000"):
+        running.call(peer_identity, "test.long", 10_000)
+    assert running.call(peer_identity, "test.long", 9_000) == "x" * 9_000
 
 
 def test_denied_access_is_the_fault_of_func(serve: Serve, peer_identity: Identity) -> None:
