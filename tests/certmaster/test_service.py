@@ -126,6 +126,7 @@ from certmaster.service import Service
 service = Service(os.environ)
 service.watch(lambda: "")
 def waits_for_ever():
+    service.ready("it waits")
     while True:
         signal.pause()
 waits_for_ever()
@@ -137,7 +138,8 @@ def test_what_systemd_aborts_says_where_it_hung(listener: socket.socket) -> None
     environ.pop("PYTHONFAULTHANDLER", None)
     command = [sys.executable, "-c", HANGING]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ, cwd=TREE) as process:
-        assert heard(listener) == "WATCHDOG=1"
+        while not heard(listener).startswith("READY=1"):
+            assert process.poll() is None
         process.send_signal(6)
         _, said = process.communicate(timeout=WAIT_S)
     assert "Fatal Python error: Aborted" in said
