@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -58,7 +59,8 @@ class Authority:
         self._most_waiting = most_waiting
         self._seal = Seal(config.cadir, host_name, now, chance, key_bits)
         self.shelf = Shelf(config.certroot, config.csrroot, config.cert_extension, config.historic_requests)
-        self._revocations = Revocations(config.cadir, config.revokedroot, self._seal, now)
+        revokedroot = config.revokedroot
+        self._revocations = Revocations(config.cadir, revokedroot, self._seal, now, self._replaced)
         self._triggers = Triggers(config.trigger_dir)
         self.audit = Audit(config.audit_log, now)
         self.tokens = Tokens(config.tokenroot, now, lambda: locked(config.cadir))
@@ -73,7 +75,7 @@ class Authority:
 
     def crl(self) -> bytes:
         """The list of revoked certificates, signed anew where that is due."""
-        return self._revocations.publish(self._replaced)
+        return self._revocations.publish()
 
     def enrol(self, csr_pem: bytes, with_triggers: bool = True) -> Optional[bytes]:
         """The certificate for a request, None while it waits for an administrator.
@@ -131,7 +133,7 @@ class Authority:
             if there is not None and conflict:
                 self.tokens.end_claims(name, but=token.id)
                 self._set_aside(self._config.replacedroot, name, there)
-                self._revocations.add([there])
+                self._revocations.add([there, *self._earlier()[name]])
                 log.warning("the certificate of %s is replaced: the old one is revoked", name)
                 self.audit.add("replace", name, f"serial {ca.serial_number(there):x} revoked")
             if self.shelf.csr_file(name).exists():
@@ -196,12 +198,12 @@ class Authority:
         self.prepare()
         path = self.shelf.csr_file(file_stem(name))
         if not path.exists():
-            raise UnknownName(self._nothing_under(name))
+            raise UnknownName(self.shelf.nothing_under(name))
         self._triggers.run("sign", "pre", path.stem.lower())
         with locked(self._config.cadir):
             csr_pem = read_file(path)
             if csr_pem is None:
-                raise UnknownName(self._nothing_under(name))
+                raise UnknownName(self.shelf.nothing_under(name))
             request = self._read_request(csr_pem)
             if request.name != path.stem.lower():
                 raise BadRequest(f"{path} asks for the name {request.name!r}: clean it and let it ask again")
@@ -234,6 +236,8 @@ class Authority:
         for name in names:
             self._triggers.run("remove", "pre", name)
         with locked(self._config.cadir):
+            # Looked for again: a request that waited may be a certificate by now.
+            waiting, signed = self.shelf.find_waiting(names), self.shelf.find_signed(names)
             # On the list before it is gone: what a crash cuts off is still there to be removed.
             self._revoke(signed, revoke_keys)
             for path in waiting + signed:
@@ -246,21 +250,29 @@ class Authority:
     def _revoke(self, signed: Sequence[Path], revoke_keys: bool) -> None:
         """Put certificates on the list, and what they were renewed from; the lock is held."""
         revoked: list[bytes] = []
-        renewed = kept(self._config.renewedroot, self.shelf.suffix)
+        earlier = self._earlier()
         for path in signed:
             pem, name = read_file(path), self.shelf.name_of(path).lower()
             self.tokens.end_claims(name)
+            certs = earlier[name]
             try:
-                certs = [] if pem is None else [pem]
-                certs += [cert for of, cert in renewed if of == name and cert != pem]
-                if revoke_keys:
-                    for cert in certs:
-                        self._revocations.keep(name, cert, self._config.cert_extension)
-                revoked += certs
+                if pem is not None:
+                    ca.common_name(pem)
+                    certs = [pem, *certs]
             except BadCertificate as exc:
                 log.warning("%s is removed and cannot be revoked: %s", path, exc)
+            for cert in certs if revoke_keys else ():
+                self._revocations.keep(name, cert, self._config.cert_extension)
+            revoked += certs
         if revoked:
             self._revocations.add(revoked)
+
+    def _earlier(self) -> defaultdict[str, list[bytes]]:
+        """What the certificates of each name were renewed or upgraded from."""
+        found: defaultdict[str, list[bytes]] = defaultdict(list)
+        for name, pem in kept(self._config.renewedroot, self.shelf.suffix):
+            found[name].append(pem)
+        return found
 
     def upgrade(self) -> list[Path]:
         """Sign every certificate with a weak digest anew, with SHA-256 and for the same key; their files."""
@@ -379,14 +391,6 @@ class Authority:
         log.info("%s signed: %s, serial %x, until %s", name, path, serial, ca.expires_at(pem).date())
         self.audit.add("sign", name, f"signed, serial {serial:x}, key {request.key_fingerprint[:16]}{why}")
         return pem
-
-    def _nothing_under(self, name: str) -> str:
-        waiting = self.list_waiting()
-        if self.shelf.cert_file(file_stem(name)).exists():
-            return f"{name} is signed already; nothing waits under that name"
-        if not waiting:
-            return f"nothing waits for a signature, {name} neither"
-        return f"nothing waits under the name {name!r}{nearest(name, waiting)}"
 
 
 def _no_trigger(_what: str, _when: str, _name: str) -> None:

@@ -20,23 +20,32 @@ _SIGNED_ANEW_AFTER = timedelta(days=1)
 class Revocations:
     """The list in cadir/certmaster.crl, which is also the only record of what is revoked.
 
-    Certificates in `revokedroot` were revoked by name: their keys are never certified again. Every method
-    raises FileError; `add` is called with `cadir` locked.
+    Certificates in `revokedroot` were revoked by name: their keys are never certified again. The first list,
+    and one in place of a lost one, begins with these and with what `replaced` gives. Every method raises
+    FileError; `add` is called with `cadir` locked.
     """
 
-    def __init__(self, cadir: Path, revokedroot: Path, seal: Seal, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        cadir: Path,
+        revokedroot: Path,
+        seal: Seal,
+        now: Callable[[], datetime],
+        replaced: Callable[[], Sequence[bytes]],
+    ) -> None:
         self._cadir = cadir
         self._path = cadir / "certmaster.crl"
         self._root = revokedroot
         self._seal = seal
         self._now = now
+        self._replaced = replaced
 
-    def publish(self, at_first: Callable[[], Sequence[bytes]]) -> bytes:
-        """The list, signed anew where that is due; where there is none yet, with what `at_first` gives."""
+    def publish(self) -> bytes:
+        """The list, signed anew where that is due."""
         if self._is_due():
             with locked(self._cadir):
                 if self._is_due():
-                    self.add(() if self._path.exists() else at_first())
+                    self.add(())
         return read_file(self._path) or b""
 
     def add(self, certs: Sequence[bytes]) -> None:
@@ -44,7 +53,8 @@ class Revocations:
         issuer, now = self._seal.certificate(), self._now().replace(microsecond=0)
         before = self._read()
         serials = dict(before.serials) if before else {}
-        for cert in certs:
+        known = () if before else (*self._replaced(), *(pem for _, pem in kept(self._root, "")))
+        for cert in (*known, *certs):
             if ca.is_issued_by(cert, issuer):
                 serials.setdefault(ca.serial_number(cert), now)
         # Minions take no list of a lower number: the time keeps it growing, also where the file was lost.

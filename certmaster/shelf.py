@@ -70,6 +70,15 @@ class Shelf:
         """The names that wait for a signature, sorted."""
         return [path.stem for path in self.find_waiting(())]
 
+    def nothing_under(self, name: str) -> str:
+        """Why no request of that name can be signed."""
+        waiting = self.list_waiting()
+        if self.cert_file(file_stem(name)).exists():
+            return f"{name} is signed already; nothing waits under that name"
+        if not waiting:
+            return f"nothing waits for a signature, {name} neither"
+        return f"nothing waits under the name {name!r}{nearest(name, waiting)}"
+
     def describe_waiting(self) -> list[Waiting]:
         """The requests that wait, by name, with what tells them apart."""
         found = []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from certmaster import ca
+from certmaster import ca, proof, renewal
 from certmaster.authority import Authority
 from certmaster.config import CertmasterConfig
 from certmaster.errors import BadCertificate, FileError, KeyConflict
@@ -82,17 +82,75 @@ def test_a_cleaned_machine_may_ask_again_and_a_revoked_key_never(authority: Make
     enrolled(one, keys[1])
 
 
-def test_what_a_token_replaced_is_revoked(authority: Make, keys: list[bytes]) -> None:
-    from certmaster import proof
+def replaced_by_token(one: Authority, key: bytes) -> bytes:
+    _, secret = one.tokens.add(NAME, replace=True)
+    plain = ca.make_request(key, NAME)
+    shown = proof.make(secret, NAME, ca.read_request(plain).key_fingerprint)
+    pem = one.enrol(ca.make_request(key, NAME, shown))
+    assert pem is not None
+    return pem
 
+
+def renewed(one: Authority, old_key: bytes, old: bytes, new_key: bytes) -> bytes:
+    csr = ca.make_request(new_key, NAME)
+    said = renewal.message(NAME, old, ca.read_request(csr).key_fingerprint)
+    return one.renew(csr, ca.sign_bytes(old_key, said))
+
+
+def test_what_a_token_replaced_is_revoked(authority: Make, keys: list[bytes]) -> None:
     one = authority(autosign=True)
     old = enrolled(one, keys[0])
-    _, secret = one.tokens.add(NAME, replace=True)
-    plain = ca.make_request(keys[1], NAME)
-    shown = proof.make(secret, NAME, ca.read_request(plain).key_fingerprint)
-    new = one.enrol(ca.make_request(keys[1], NAME, shown))
-    assert new is not None
+    replaced_by_token(one, keys[1])
     assert list(revoked(one).serials) == [ca.serial_number(old)]
+
+
+def test_what_a_replaced_certificate_was_renewed_from_is_revoked_with_it(
+    authority: Make, keys: list[bytes]
+) -> None:
+    one = authority(autosign=True)
+    first = enrolled(one, keys[0])
+    second = renewed(one, keys[0], first, keys[1])
+    replaced_by_token(one, keys[2])
+    assert set(revoked(one).serials) == {ca.serial_number(first), ca.serial_number(second)}
+
+
+def test_a_list_that_was_lost_begins_with_what_was_replaced_and_whose_keys_were_revoked(
+    settings: CertmasterConfig, authority: Make, keys: list[bytes]
+) -> None:
+    one = authority(autosign=True)
+    old = enrolled(one, keys[0])
+    new = replaced_by_token(one, keys[1])
+    other = enrolled(one, keys[2], "cloud2.example.org")
+    one.revoke(NAME)
+    (settings.cadir / "certmaster.crl").unlink()
+    one.clean("cloud2.example.org")  # before anybody asked for the list
+    assert set(revoked(one).serials) == {ca.serial_number(pem) for pem in (old, new, other)}
+
+
+@pytest.mark.parametrize("act", ["clean", "revoke"])
+def test_a_broken_file_goes_and_what_it_was_renewed_from_is_revoked(
+    settings: CertmasterConfig, authority: Make, keys: list[bytes], act: str
+) -> None:
+    one = authority(autosign=True)
+    first = enrolled(one, keys[0])
+    renewed(one, keys[0], first, keys[1])
+    (settings.certroot / f"{NAME}.cert").write_bytes(b"garbage")
+    assert [path.name for path in getattr(one, act)(NAME)] == [f"{NAME}.cert"]
+    assert set(revoked(one).serials) == {ca.serial_number(first)}
+
+
+def test_what_is_signed_while_it_is_cleaned_is_cleaned_too(
+    settings: CertmasterConfig, authority: Make, keys: list[bytes]
+) -> None:
+    one = authority()
+    one.enrol(ca.make_request(keys[0], NAME))
+    trigger = settings.trigger_dir / "remove/pre/sign"
+    trigger.parent.mkdir(parents=True)
+    trigger.write_text(f"#!/bin/sh\nmv {settings.csrroot}/$1.csr {settings.certroot}/$1.cert\n")
+    trigger.chmod(0o755)
+    settings.certroot.mkdir(parents=True, exist_ok=True)
+    assert [path.name for path in one.clean(NAME)] == [f"{NAME}.cert"]
+    assert list(settings.certroot.iterdir()) == []
 
 
 def test_what_was_replaced_before_there_was_a_list_is_on_the_first_one(
