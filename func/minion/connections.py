@@ -57,7 +57,7 @@ class Connections:
             return True
 
     def identify(self, connection: Connection, certificate: bytes) -> bool:
-        """Note whose connection it is, known once hands are shaken; makes room as `admit` does, False for none.
+        """Note whose connection it is, known once hands are shaken; makes room as `admit` does, else False.
 
         So nobody has more of them by calling from many places.
         """

@@ -194,7 +194,9 @@ class MinionServer:
         try:
             return self._bounded(wire.encode_result(self._dispatch(peer, method, args)))
         except AccessToMethodDenied as exc:
-            log.warning("%s (%s) may not call %s", peer.key, peer.address, method)
+            log.warning(
+                "%s (%s) may not call %s: no line of the ACL files allows it", peer.key, peer.address, method
+            )
             return wire.encode_fault(1, wire.fault_text(exc))
         except WireError as exc:
             log.error("the result of %s cannot be sent: %s", method, exc)

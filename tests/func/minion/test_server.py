@@ -236,7 +236,10 @@ def test_one_certificate_cannot_take_all_connections_by_calling_from_many_addres
 
     def ask(number: int) -> Any:
         session = http.client.HTTPSConnection(
-            *running.address, context=peer_identity.client(), timeout=20, source_address=(f"127.0.0.{number}", 0)
+            *running.address,
+            context=peer_identity.client(),
+            timeout=20,
+            source_address=(f"127.0.0.{number}", 0),
         )
         with contextlib.closing(session):
             return call(session, "test.wait")
@@ -314,7 +317,9 @@ def test_a_result_that_cannot_be_sent_names_the_reason(serve: Serve, peer_identi
 
 def test_a_result_larger_than_an_overlord_takes_is_not_sent(serve: Serve, peer_identity: Identity) -> None:
     running = serve(lambda peer, method, args: "x" * args[0], reply_bytes=10_000)
-    with pytest.raises(XMLRPCFault, match=r"^<class 'OverflowError'>:the result has 10\d\d\d bytes where 10000"):
+    with pytest.raises(
+        XMLRPCFault, match=r"^<class 'OverflowError'>:the result has 10\d\d\d bytes where 10000"
+    ):
         running.call(peer_identity, "test.long", 10_000)
     assert running.call(peer_identity, "test.long", 9_000) == "x" * 9_000
 
