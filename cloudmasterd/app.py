@@ -166,7 +166,7 @@ def _serve(app: App, stop: StopQueue[str], service: Service) -> str:
         log_soon(app.config)
         service.ready(url(*address))
         service.watch(partial(find_trouble, app.poller.silent_s, *address))
-        reason = stop.get()
+        reason = _wait(stop)
         log.info("cloudmasterd stops (%s)", reason)
         service.stopping()
         return reason
@@ -175,6 +175,17 @@ def _serve(app: App, stop: StopQueue[str], service: Service) -> str:
         server.stop()
         engine.exit()
         app.poller.unsubscribe()
+
+
+def _wait(stop: StopQueue[str]) -> str:
+    """What is put into `stop`, at last."""
+    while True:
+        try:
+            # Python runs a signal's handler between its own steps only: where the signal comes just before
+            # a wait, the handler runs after it. So no wait is long.
+            return stop.get(timeout=1.0)
+        except queue.Empty:
+            continue
 
 
 def url(listen_addr: str, listen_port: int) -> str:
