@@ -17,13 +17,12 @@ from certmaster.config import CertmasterConfig
 from certmaster.errors import (
     BadCertificate,
     BadRequest,
-    FileError,
     KeyConflict,
     RenewalRefused,
     TokenRefused,
     UnknownName,
 )
-from certmaster.revocation import Revocations, kept
+from certmaster.revocation import Revocations, count_good, kept
 from certmaster.seal import Seal
 from certmaster.shelf import Shelf, Signed, Waiting, file_stem, nearest
 from certmaster.tokens import Tokens
@@ -33,6 +32,9 @@ log = logging.getLogger(__name__)
 
 # Anyone on the network may leave a request: what waits must not fill the disk.
 MOST_WAITING = 1000
+
+# What is renewed at two thirds of its life has one or two before it that are still good.
+MOST_RENEWED = 50
 
 _SOUND_DIGESTS = ("sha256", "sha384", "sha512")
 
@@ -98,7 +100,7 @@ class Authority:
             with locked(self._config.cadir):
                 pem = self._issued(request) or b""
                 if not pem:
-                    self._is_waiting(request)
+                    self.shelf.is_waiting(request)
                     pem, is_new = self._sign(request, csr_pem), True
         else:
             if self._keep_waiting(request, csr_pem):
@@ -170,7 +172,12 @@ class Authority:
                 )
             if self._revocations.has(there):
                 raise RenewalRefused(f"the certificate of {request.name} is revoked")
-            self._set_aside(self._config.renewedroot, request.name, there)
+            aside = self._config.renewedroot
+            if count_good(aside, self.shelf.suffix, request.name, self._now()) >= MOST_RENEWED:
+                raise RenewalRefused(
+                    f"{request.name} renewed {MOST_RENEWED} that are still good: is its clock right?"
+                )
+            self._set_aside(aside, request.name, there)
             return self._sign(request, csr_pem, ", renewed")
 
     def list_waiting(self) -> list[str]:
@@ -340,27 +347,11 @@ class Authority:
         found = kept(self._config.replacedroot, self.shelf.suffix)
         return [pem for name, pem in found if pem != self.shelf.signed(name)]
 
-    def _is_waiting(self, request: ca.CertRequest) -> bool:
-        path = self.shelf.csr_file(request.name)
-        waiting = read_file(path)
-        if waiting is None:
-            return False
-        try:
-            key = self._read_request(waiting).key_fingerprint
-        except BadRequest as exc:
-            raise FileError(f"{path}: {exc}: `certmaster-ca --clean {path.stem}` removes it") from exc
-        if key != request.key_fingerprint:
-            raise KeyConflict(
-                f"{request.name} waits for another key than {request.key_fingerprint[:16]}...: "
-                f"`certmaster-ca --clean {path.stem}` removes that request"
-            )
-        return True
-
     def _keep_waiting(self, request: ca.CertRequest, csr_pem: bytes) -> bool:
         """Store a request; whether that was news."""
         self._check_key(request)
         with locked(self._config.cadir):
-            if self._issued(request) is not None or self._is_waiting(request):
+            if self._issued(request) is not None or self.shelf.is_waiting(request):
                 return False
             if len(self.list_waiting()) >= self._most_waiting:
                 raise KeyConflict(

@@ -100,3 +100,10 @@ def kept(directory: Path, suffix: str) -> list[tuple[str, bytes]]:
         except BadCertificate as exc:
             raise FileError(f"{path}: {exc}: restore it, or remove it") from exc
     return found
+
+
+def count_good(directory: Path, suffix: str, name: str, now: datetime) -> int:
+    """How many of the certificates kept there under a name have not ended; raises FileError."""
+    paths = [path for path in list_files(directory, suffix) if path.name.rpartition("-")[0] == name]
+    pems = [pem for pem in map(read_file, paths) if pem is not None]
+    return sum(ca.expires_at(pem) > now for pem in pems)

@@ -12,7 +12,7 @@ from typing import Optional
 
 from certmaster import ca
 from certmaster.certdir import find_file, list_files, modified_at, read_file
-from certmaster.errors import BadCertificate, BadRequest, FileError
+from certmaster.errors import BadCertificate, BadRequest, FileError, KeyConflict
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,23 @@ class Shelf:
         if not waiting:
             return f"nothing waits for a signature, {name} neither"
         return f"nothing waits under the name {name!r}{nearest(name, waiting)}"
+
+    def is_waiting(self, request: ca.CertRequest) -> bool:
+        """Whether that key waits under its name; raises KeyConflict where another does."""
+        path = self.csr_file(request.name)
+        waiting = read_file(path)
+        if waiting is None:
+            return False
+        try:
+            key = ca.read_request(waiting, admit_weak=self._admit_weak).key_fingerprint
+        except BadRequest as exc:
+            raise FileError(f"{path}: {exc}: `certmaster-ca --clean {path.stem}` removes it") from exc
+        if key != request.key_fingerprint:
+            raise KeyConflict(
+                f"{request.name} waits for another key than {request.key_fingerprint[:16]}...: "
+                f"`certmaster-ca --clean {path.stem}` removes that request"
+            )
+        return True
 
     def describe_waiting(self) -> list[Waiting]:
         """The requests that wait, by name, with what tells them apart."""

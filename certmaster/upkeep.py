@@ -137,4 +137,6 @@ def keep_good(config: MinionConfig, files: MinionFiles, name: str, now: datetime
     except NotSupported as exc:
         log.info("the certificate of %s is not renewed: %s", name, exc)
         return False
+    if due_at(files, chance) <= now:
+        log.warning("the new certificate of %s is due again at once: is the clock here right?", name)
     return True

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from certmaster import ca, renewal, upkeep
-from certmaster.authority import Authority
+from certmaster.authority import MOST_RENEWED, Authority
 from certmaster.certdir import MinionFiles, minion_files, write_file
 from certmaster.config import CertmasterConfig, MinionConfig
 from certmaster.errors import CertmasterError, NoCertificate, RenewalRefused
@@ -139,6 +139,29 @@ def test_cut_off_anywhere_a_renewal_is_completed(
         assert obtain_certificate(nowhere, NAME, once=True) is not None, "certmaster may be down"
     assert (files.key_file.read_bytes(), files.cert_file.read_bytes()) == (keys[1], new)
     assert list(config.cert_dir.glob("*.next")) == []
+
+
+def test_a_machine_that_renews_all_the_time_is_stopped_and_others_go_on(
+    settings: CertmasterConfig, authority: Make, keys: list[bytes]
+) -> None:
+    one, name = authority(autosign=True, cert_days=30), "cloud1"
+    other = one.enrol(ca.make_request(keys[0], f"{name}-b")) or b""
+    pem = one.enrol(ca.make_request(keys[0], name)) or b""
+    for number in range(MOST_RENEWED):
+        old, new = keys[number % 2], keys[(number + 1) % 2]
+        pem = one.renew(*asked(old, pem, new, name))
+    with pytest.raises(RenewalRefused, match="is its clock right"):
+        one.renew(*asked(keys[MOST_RENEWED % 2], pem, keys[2], name))
+    assert len(list(settings.renewedroot.iterdir())) == MOST_RENEWED
+    one.renew(*asked(keys[0], other, keys[1], f"{name}-b"))
+
+
+def test_a_clock_that_is_far_ahead_is_told_of(
+    machine: tuple[MinionConfig, MinionFiles], caplog: pytest.LogCaptureFixture
+) -> None:
+    config, files = machine
+    assert upkeep.keep_good(config, files, NAME, NOW + timedelta(days=9 * 365), 0)
+    assert "is the clock here right?" in caplog.text
 
 
 def test_it_is_time_at_two_thirds_of_its_life_and_a_little_later_by_chance() -> None:
