@@ -15,7 +15,7 @@ from certmaster.certdir import list_files, read_file
 from certmaster.errors import CertmasterError
 from func.certmaster_sync.plan import Change, plan
 from func.config import load_certmaster_config, load_overlord_config
-from func.errors import FuncError, NoMinions
+from func.errors import BadReply, FuncError, NoMinions
 from func.overlord.fanout import Fanout
 from func.overlord.known import KnownMinions
 
@@ -65,17 +65,29 @@ def _sync(root: Path, settings: certmaster_config.CertmasterConfig) -> int:
         names = list(KnownMinions(settings).names())
         peering = told.ask(dict.fromkeys(names, ("certmastermod.peering_enabled", ())))
         taking = [name for name, is_on in peering.items() if is_on]
-        for name, known in told.ask(dict.fromkeys(taking, ("certmastermod.known_peers", ()))).items():
-            change = plan(name, known, wanted)
-            for other in change.copy:
-                told.ask({name: ("certmastermod.copy_peer_cert", (other, certs[other]))})
-            if change.remove:
-                told.ask({name: ("certmastermod.remove_peer_certs", (list(change.remove),))})
-            if change != Change((), ()):
-                print(f"{name}: {len(change.copy)} copied, {len(change.remove)} removed")
+        known = told.ask(dict.fromkeys(taking, ("certmastermod.known_peers", ())))
+        for name in sorted(known):
+            _bring_in_step(told, name, known[name], certs, wanted)
     finally:
         fanout.close()
     return 1 if told.failed else 0
+
+
+def _bring_in_step(
+    told: _Told, name: str, known: Any, certs: Mapping[str, bytes], wanted: Mapping[str, str]
+) -> None:
+    try:
+        change = plan(name, known, wanted)
+    except BadReply as exc:
+        told.fail(name, exc)
+        return
+    for other in change.copy:
+        if not told.ask({name: ("certmastermod.copy_peer_cert", (other, certs[other]))}):
+            return  # it is told again next time; one that hangs keeps the others waiting once
+    if change.remove:
+        told.ask({name: ("certmastermod.remove_peer_certs", (list(change.remove),))})
+    if change != Change((), ()):
+        print(f"{name}: {len(change.copy)} copied, {len(change.remove)} removed")
 
 
 class _Told:
@@ -93,6 +105,10 @@ class _Told:
                 if result.error is None:
                     values[result.minion] = result.value
                 else:
-                    self.failed = True
-                    print(f"error: {result.minion}: {result.error}", file=sys.stderr)
+                    self.fail(result.minion, result.error)
         return values
+
+    def fail(self, minion: str, error: FuncError) -> None:
+        """Tell of one that is not in step."""
+        self.failed = True
+        print(f"error: {minion}: {error}", file=sys.stderr)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from func.errors import BadReply
 
 
 @dataclass(frozen=True)
@@ -14,11 +17,17 @@ class Change:
     remove: tuple[str, ...]
 
 
-def plan(minion: str, known: Sequence[Sequence[str]], wanted: Mapping[str, str]) -> Change:
+def plan(minion: str, known: Any, wanted: Mapping[str, str]) -> Change:
     """Compare what a minion has, [[name, SHA-1], ...], with what it should have, {name: SHA-1}.
 
-    Its own certificate is none of its peers'.
+    Its own certificate is none of its peers'. Raises BadReply where `known` is no such list.
     """
-    has = {str(name): str(digest) for name, digest in known}
+    if not (isinstance(known, list) and all(_is_pair(one) for one in known)):
+        raise BadReply(f"it answered {known!r:.80} where its peers and their checksums should be")
+    has: dict[str, str] = dict(known)
     copy = tuple(sorted(name for name in wanted if name != minion and has.get(name) != wanted[name]))
     return Change(copy, tuple(sorted(name for name in has if name not in wanted or name == minion)))
+
+
+def _is_pair(one: Any) -> bool:
+    return isinstance(one, list) and len(one) == 2 and all(isinstance(text, str) for text in one)

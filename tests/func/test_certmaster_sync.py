@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from demo.cloud import Cloud, free_ports
-from func.certmaster_sync.cli import main
+from func.certmaster_sync.cli import _bring_in_step, _Told, main
 from func.certmaster_sync.plan import Change, plan
+from func.errors import BadReply
+from func.overlord.fanout import Fanout
 
 ONE, TWO = "cloud1.example.org", "cloud2.example.org"
 
@@ -27,6 +30,20 @@ ONE, TWO = "cloud1.example.org", "cloud2.example.org"
 )
 def test_a_minion_gets_the_others_and_loses_who_is_gone(known: list[list[str]], change: Change) -> None:
     assert plan("a", known, {"a": "1", "b": "2", "c": "3"}) == change
+
+
+@pytest.mark.parametrize(
+    "known", [5, None, "ab", {"b": "2"}, [5], ["bc"], [["b", "2", "x"]], [["b", 2]], [[[], {}]]]
+)
+def test_an_answer_that_is_no_list_of_peers_is_that_minions_fault_alone(
+    known: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(BadReply, match="where its peers and their checksums should be"):
+        plan("a", known, {"b": "2"})
+    told = _Told(cast(Fanout, None))  # nobody is asked any more
+    _bring_in_step(told, "a", known, {"b": b"pem"}, {"b": "2"})
+    assert told.failed
+    assert capsys.readouterr().err.startswith("error: a: it answered")
 
 
 def test_without_sync_certs_it_does_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
