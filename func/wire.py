@@ -8,6 +8,7 @@ its cause.
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Callable
@@ -130,6 +131,27 @@ def fault_text(exc: BaseException) -> str:
     return f"{type(cause)}:{exc}"
 
 
+_TYPES = frozenset([
+    "i1", "i2", "i4", "i8", "int", "biginteger", "boolean", "string", "double", "float", "dateTime.iso8601",
+    "base64", "nil", "array", "struct",
+])  # fmt: skip
+_INSIDE: dict[str, frozenset[str]] = {
+    "methodCall": frozenset(["methodName", "params"]),
+    "methodResponse": frozenset(["params", "fault"]),
+    "params": frozenset(["param"]),
+    "param": frozenset(["value"]),
+    "fault": frozenset(["value"]),
+    "value": _TYPES,
+    "array": frozenset(["data"]),
+    "data": frozenset(["value"]),
+    "struct": frozenset(["member"]),
+    "member": frozenset(["name", "value"]),
+}
+"""Element -> what may stand in it. The standard library's reader takes them in nearly any order."""
+
+_MANY = frozenset(["params", "data", "struct"])
+
+
 class _Reader(Unmarshaller):
     """The standard library's reader, made to refuse what it would overlook."""
 
@@ -138,19 +160,32 @@ class _Reader(Unmarshaller):
     def __init__(self, root: str) -> None:
         super().__init__(use_builtin_types=True)
         self._root = root
-        self._depth = 0
+        self._open: list[tuple[str, list[str]]] = []  # elements not closed yet, and what began in them
         self.xml("", None)  # expat hands out str, nothing is left to decode
 
     def start(self, tag: str, attrs: Any) -> None:
-        self._depth += 1
-        if self._depth == 1 and tag != self._root:
+        opened = self._open
+        if opened:
+            outer, held = opened[-1]
+            # Some write their own types with a prefix.
+            if tag not in _INSIDE.get(outer, ()) and not (
+                outer == "value" and tag.rpartition(":")[2] in _TYPES
+            ):
+                raise WireError(f"a <{tag[:40]}> stands in a <{outer[:40]}>")
+            if outer not in _MANY:
+                if tag in held or (held and outer != "methodCall" and outer != "member"):
+                    raise WireError(f"a <{outer[:40]}> holds a <{tag[:40]}> too many")
+                held.append(tag)
+        elif tag != self._root:
             raise WireError(f"the document is a <{tag[:40]}> where a <{self._root}> should be")
-        if self._depth > MAX_DEPTH:
+        opened.append((tag, []))
+        if len(opened) > MAX_DEPTH:
             raise WireError(f"elements are nested deeper than {MAX_DEPTH}")
         super().start(tag, attrs)
 
     def end(self, tag: str) -> None:
-        self._depth -= 1
+        if self._open.pop() == ("array", []):
+            raise WireError("an <array> holds no <data>")
         super().end(tag)
 
     def end_integer(self, text: str) -> None:
@@ -168,6 +203,19 @@ class _Reader(Unmarshaller):
         self.append(datetime.strptime(text.strip(), "%Y%m%dT%H:%M:%S"))
         self._value = False
 
+    def end_base64(self, text: str) -> None:
+        # Otherwise whatever is no base64 would be left out.
+        self.append(b64decode("".join(text.split()), validate=True))
+        self._value = False
+
+    def end_nothing(self, text: str) -> None:
+        if text.strip():
+            raise WireError(f"a <nil> holds {text[:40]!r}")
+        self.append(None)
+        self._value = False
+
+    dispatch["base64"] = end_base64
+    dispatch["nil"] = end_nothing
     dispatch["dateTime.iso8601"] = end_time
     for _tag in ("i1", "i2", "i4", "i8", "int", "biginteger"):
         dispatch[_tag] = end_integer

@@ -146,9 +146,18 @@ def test_what_is_written_deep_can_be_read() -> None:
         (b"<methodResponse><params><param><value><dateTime.iso8601>now</dateTime.iso8601></value></param>"
          b"</params></methodResponse>", "'now'"),
         (b"<methodResponse><fault><value>1</value></fault></methodResponse>", "missing or misplaced"),
-        (b"<methodResponse>" + b"<value><array><data>" * 200, "nested deeper than 256"),
-        (b"<methodResponse>" + b"<x>" * 100_000, "nested deeper than 256"),
+        (b"<methodResponse><params><param>" + b"<value><array><data>" * 200, "nested deeper than 256"),
+        (b"<methodResponse>" + b"<x>" * 100_000, "a <x> stands in a <methodResponse>"),
+        (b"<methodResponse><params><param><value><int>1</int><int>2</int></value></param></params>"
+         b"</methodResponse>", "a <value> holds a <int> too many"),
+        (b"<methodResponse><params><param><value><array></array></value></param></params></methodResponse>",
+         "an <array> holds no <data>"),
+        (b"<methodResponse><params><param><value><nil>1</nil></value></param></params></methodResponse>",
+         "a <nil> holds '1'"),
+        (b"<methodResponse><params><param><value><base64>!!!!</base64></value></param></params>"
+         b"</methodResponse>", "not an XML-RPC document"),
     ],
+    ids=lambda value: str(value)[-40:],
 )  # fmt: skip
 def test_what_is_no_reply_is_refused_with_the_reason(body: bytes, text: str) -> None:
     with pytest.raises(WireError, match=text):
