@@ -14,9 +14,14 @@ from certmaster.rpc import BROKEN, TOKEN_REFUSED
 CALL_TIMEOUT_S = 20.0
 _LONGEST_SAID = 500
 
+# A list of 200,000 revoked certificates. It comes over plain HTTP, from whoever is there.
+LONGEST_ANSWER = 16 * 2**20
+
 
 class _Transport(xmlrpc.client.Transport):
-    """xmlrpc.client's HTTP with a deadline on every read and write."""
+    """xmlrpc.client's HTTP with a deadline on every read and write, and an end to what is read."""
+
+    accept_gzip_encoding = False
 
     def __init__(self, timeout_s: float) -> None:
         super().__init__()
@@ -27,6 +32,16 @@ class _Transport(xmlrpc.client.Transport):
         connection = super().make_connection(host)
         connection.timeout = self._timeout_s
         return connection
+
+    def parse_response(self, response: Any) -> Any:
+        """The values in the answer; raises ValueError for one that is too long."""
+        body = response.read(LONGEST_ANSWER + 1)
+        if len(body) > LONGEST_ANSWER:
+            raise ValueError(f"it is longer than {LONGEST_ANSWER} bytes")
+        parser, unmarshaller = self.getparser()
+        parser.feed(body)
+        parser.close()
+        return unmarshaller.close()
 
 
 def where_is(config: MinionConfig) -> str:

@@ -36,6 +36,7 @@ class RevokedList:
         self._list: Optional[RevocationList] = None
         self._stamp = self._look()
         self._told = False
+        self._failed = ""
         if self._stamp is not None:
             self._list = self._load()
 
@@ -56,11 +57,7 @@ class RevokedList:
         with self._lock:
             # A file that was there and is gone revokes no less: it may be on its way from somewhere.
             if stamp != self._stamp and stamp is not None:
-                self._stamp, self._told = stamp, False
-                try:
-                    self._list = self._load()
-                except ConfigError as exc:
-                    log.error("%s; the list read before stays in force", exc)
+                self._take_up(stamp)
             found = self._list
             if found is not None and not self._told and found.next_update.timestamp() < self._now():
                 self._told = True
@@ -70,6 +67,17 @@ class RevokedList:
                     found.next_update.date(),
                 )
             return found
+
+    def _take_up(self, stamp: Stamp) -> None:
+        try:
+            self._list = self._load()
+        except ConfigError as exc:
+            # Tried again at the next look: what is in the way now, such as too many open files, may go.
+            if self._failed != str(exc):
+                self._failed = str(exc)
+                log.error("%s; the list read before stays in force", exc)
+            return
+        self._stamp, self._told, self._failed = stamp, False, ""
 
     def _look(self) -> Optional[Stamp]:
         try:

@@ -130,7 +130,7 @@ class Registry:
         """The method's value, or a REMOTE_ERROR list when it fails or is not there; never raises."""
         try:
             return self.find(method)(*args)
-        except (Exception, SystemExit) as exc:  # noqa: BLE001 - whatever a method raises is a result
+        except BaseException as exc:  # noqa: BLE001 - a result, whatever it is; asyncio's CancelledError too
             log.info("%s failed: %s: %s", method, type(exc).__name__, exc)
             stack = "".join(traceback.format_tb(exc.__traceback__))
             return wire.remote_error(kind_of(exc), str(exc), stack)

@@ -18,7 +18,7 @@ from xmlrpc.server import SimpleXMLRPCServer
 
 import pytest
 
-from certmaster import ca
+from certmaster import ca, client
 from certmaster.authority import Authority
 from certmaster.config import CertmasterConfig, MinionConfig
 from certmaster.errors import BadRequest, FileError, NoCertificate, Unreachable
@@ -180,6 +180,17 @@ def test_a_peer_that_is_no_certmaster_is_told_apart(
         config = minion(tmp_path, port)
         given_key(config, keys[0])
         with pytest.raises(Unreachable, match="does not answer as a certmaster does"):
+            obtain_certificate(config, NAME, once=True)
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(
+    tmp_path: Path, keys: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "LONGEST_ANSWER", 1000)
+    with answering("x" * 1001) as port:
+        config = minion(tmp_path, port)
+        given_key(config, keys[0])
+        with pytest.raises(Unreachable, match="longer than 1000 bytes"):
             obtain_certificate(config, NAME, once=True)
 
 

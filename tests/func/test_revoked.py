@@ -180,3 +180,20 @@ def test_an_unreadable_list_is_an_error_and_not_an_empty_one(minion: Identity, t
     (tmp_path / "ca.crl").mkdir()
     with pytest.raises(ConfigError, match=f"cannot be read: {os.strerror(21)}"):
         server(minion, tmp_path / "ca.crl")
+
+
+def test_a_list_that_could_not_be_read_for_a_moment_is_read_at_the_next_look(
+    authority: Authority, other: Identity, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    crl, ca_file = tmp_path / "ca.crl", tmp_path / "ca.cert"
+    ca_file.write_bytes(authority.cert)
+    write_list(authority, crl)
+    found = RevokedList(crl, ca_file)
+    der = ssl.PEM_cert_to_DER_cert(other.cert_file.read_text())
+    write_list(authority, crl, other, number=2)
+    ca_file.rename(tmp_path / "away")
+    assert not found.has_certificate(der)
+    assert not found.has_certificate(der)
+    assert len(caplog.records) == 1, "told once"
+    (tmp_path / "away").rename(ca_file)
+    assert found.has_certificate(der)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from func.minion import job_context
 from func.minion.job_files import KEEP_S, JobFiles
 from func.minion.jobs import Jobs
+from func.minion.registry import Registry
 from tests.func.minion.helpers import wait_for
 
 
@@ -99,6 +102,23 @@ def test_only_so_many_run_at_once_and_the_others_in_their_order(folder: Path) ->
     assert max(counts) == 3
     assert order == sorted(order, key=lambda number: order.index(number))
     assert all(abs(place - number) <= 3 for place, number in enumerate(order))
+
+
+def test_a_call_that_ends_beyond_all_rules_takes_no_place_from_others(folder: Path) -> None:
+    class Others:
+        def wire_methods(self) -> dict[str, Callable[..., Any]]:
+            return {"run": self.run}
+
+        def run(self) -> None:
+            raise asyncio.CancelledError
+
+        def close(self) -> None:
+            """Nothing is held."""
+
+    registry, jobs = Registry({"others": Others()}), Jobs(JobFiles(folder), at_once=1)
+    job_id = jobs.begin("others.run", lambda: registry.call("others.run", ()))
+    assert ended(jobs, job_id)[1][:2] == ["REMOTE_ERROR", "asyncio.exceptions.CancelledError"]
+    assert ended(jobs, jobs.begin("test.echo", lambda: "alive")) == [1, "alive"]
 
 
 def test_no_thread_waits_for_work(folder: Path) -> None:
