@@ -102,7 +102,7 @@ def _add_restore(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     one.add_argument(
         "--keep-tasks",
         action="store_true",
-        help="let tasks that were under way go on: right when nothing happened since the backup",
+        help="let tasks that were under way go on, but for installations: right when nothing happened since",
     )
     one.set_defaults(act=_restore)
 

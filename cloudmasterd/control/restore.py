@@ -58,14 +58,13 @@ def restore(file: Path, root: Path, clock: Clock, *, force: bool, keep_tasks: bo
     """Put the backup `file` back below `root`; raises CloudError, and then nothing has changed.
 
     Before anything is touched every byte of it is checked, no cloud master and no certmaster may run here,
-    and without `force` no data may be here. With `keep_tasks` tasks that were under way go on.
+    and without `force` no data may be here. With `keep_tasks` tasks that were under way go on,
+    but for installations that had begun.
     """
     with tempfile.TemporaryDirectory(prefix="cloudmasterctl-") as name:
         staged = _check(file, Path(name), root)
-        ended = 0
-        if not keep_tasks:
-            database = staged.stage / staged.manifest.database
-            ended = end_unfinished(database, clock, staged.manifest.created_at)
+        database = staged.stage / staged.manifest.database
+        ended = end_unfinished(database, clock, staged.manifest.created_at, keep=keep_tasks)
         _refuse_certmaster(staged.here)
         with Change(root, clock.now().strftime("%Y%m%dT%H%M%SZ")) as change:
             change.claim(staged.here.database)

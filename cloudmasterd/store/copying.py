@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import StoreError
-from cloudmasterd.model import TaskState
+from cloudmasterd.model import StepState, Task, TaskState
 from cloudmasterd.store.connection import BUSY_TIMEOUT_S, translated
 from cloudmasterd.store.lock import DatabaseLock
 from cloudmasterd.store.migrate import schema_version
@@ -22,6 +22,9 @@ from cloudmasterd.store.store import Store
 
 KNOWN_VERSION = MIGRATIONS[-1].version
 COMPANIONS = ("", "-wal", "-shm")
+
+# Of each kind of task that installs: the step that begins what cannot be taken up later.
+_INSTALLING = {"machine.create": "install", "cloud.rebuild": "reboot"}
 
 _CUT_OFF = (
     "this cloud master was restored from a backup of {when}, when the task was not done: nobody knows here"
@@ -87,21 +90,27 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         yield raw
 
 
-def end_unfinished(path: Path, clock: Clock, taken_at: str) -> int:
+def end_unfinished(path: Path, clock: Clock, taken_at: str, *, keep: bool = False) -> int:
     """End the tasks of a copy as failed, with what they hold, and how many; brings it to our schema version.
 
     What was done on cloud instances since `taken_at` is not known here: a delete or a power-off that waited
-    in line then may be what nobody wants any more.
+    in line then may be what nobody wants any more. With `keep` only those end that installed something.
     """
     store = Store(path, clock=clock)
     try:
-        pending = store.tasks.pending()
+        pending = [task for task in store.tasks.pending() if not keep or _installs(task)]
         for task in pending:
             error = _CUT_OFF.format(when=taken_at)
             store.tasks.end(task.id, TaskState.FAILED, error, None, clock.now())
     finally:
         store.close()
     return len(pending)
+
+
+def _installs(task: Task) -> bool:
+    """Whether an installation had begun: late, its task would undo it, and delete what was long in use."""
+    name = _INSTALLING.get(task.kind)
+    return any(step.name == name and step.state is not StepState.WAITING for step in task.steps)
 
 
 class Claim:

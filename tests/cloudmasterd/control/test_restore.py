@@ -17,11 +17,12 @@ from cloudmasterd.control.backup import write_backup
 from cloudmasterd.control.places import ASIDE, Places
 from cloudmasterd.control.restore import Restored, restore
 from cloudmasterd.errors import BackupError, CloudError, ConfigError, StoreLocked, StoreTooNew
-from cloudmasterd.model import TaskState
+from cloudmasterd.model import Step, StepState, TaskState
 from cloudmasterd.store import Store
 from cloudmasterd.store.copying import KNOWN_VERSION
 from tests.cloudmasterd.control.conftest import CLOUD, write
 from tests.cloudmasterd.control.test_backup import in_manifest, moved, rewrite
+from tests.cloudmasterd.store.answers import create, submit
 from tests.fakes import FakeClock
 
 Tree = dict[str, tuple[int, bytes]]
@@ -93,6 +94,28 @@ def test_tasks_go_on_when_they_are_to(again: Callable[..., Restored], tmp_path: 
     store = Store(tmp_path / "fresh/var/lib/cloudmasterd/cloudmasterd.db")
     assert [task.state for task in store.tasks.list()] == [TaskState.WAITING]
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("begun", "kept"), [("disk:0", True), ("install", False)], ids=["before", "while it installs"]
+)
+def test_an_installation_that_had_begun_does_not_go_on(
+    master: Places, tmp_path: Path, clock: FakeClock, begun: str, kept: bool
+) -> None:
+    store = Store(master.database)
+    steps = (Step("disk:0", "Make disk 1"), Step("install", "Have koan set it up"))
+    task = submit(store, create(8, steps=steps))
+    store.tasks.begin(task.id, clock.now(), operation="op-1")
+    if begun == "install":
+        store.tasks.end_step(task.id, 0, StepState.DONE, "", {}, clock.now(), then="op-2")
+    store.close()
+    file = tmp_path / "later.tar.gz"
+    write_backup(master, file, clock, images=False, force=False)
+    done = restore(file, tmp_path / "fresh", clock, force=False, keep_tasks=True)
+    assert done.ended_tasks == (0 if kept else 1)
+    restored = Store(tmp_path / "fresh/var/lib/cloudmasterd/cloudmasterd.db")
+    assert restored.tasks.get(task.id).state is (TaskState.RUNNING if kept else TaskState.FAILED)
+    restored.close()
 
 
 def test_no_number_that_was_given_out_since_means_two_things(
