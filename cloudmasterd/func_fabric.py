@@ -162,6 +162,11 @@ def authority_pin(files: FuncFiles) -> str:
     return keeping.authority_pin(files.ca_cert)
 
 
+def newer_list(authority: bytes, here: bytes, other: bytes) -> bool:
+    """Whether the list of revoked certificates `here` is of that authority, and newer than another."""
+    return keeping.newer_list(authority, here, other)
+
+
 def certificate_ends(files: FuncFiles) -> list[tuple[Path, Optional[datetime]]]:
     """The authority's certificate and this machine's own, with their ends; None for a file that is none."""
     with _as_config_error():

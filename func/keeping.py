@@ -45,6 +45,11 @@ class FuncFiles:
         """The authority's certificate."""
         return self.cadir / "certmaster.crt"
 
+    @property
+    def ca_crl(self) -> Path:
+        """The authority's list of revoked certificates."""
+        return self.cadir / "certmaster.crl"
+
 
 def func_files(root: Path) -> FuncFiles:
     """What certmaster.conf and overlord.conf below `root` say; raises ConfigError."""
@@ -86,6 +91,18 @@ def authority_pin(cert_file: Path) -> str:
         return ca.pin(cert_file.read_bytes())
     except (OSError, CertmasterError):
         return ""
+
+
+def newer_list(authority: bytes, here: bytes, other: bytes) -> bool:
+    """Whether the list of revoked certificates `here` is of that authority, and newer than another."""
+    return _number(here, authority) > _number(other, authority)
+
+
+def _number(crl: bytes, authority: bytes) -> int:
+    try:
+        return ca.read_crl(crl, authority).number
+    except CertmasterError:
+        return -1
 
 
 def certificate_ends(files: FuncFiles) -> list[tuple[Path, Optional[datetime]]]:

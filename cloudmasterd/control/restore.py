@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import socket
@@ -18,6 +19,7 @@ from cloudmasterd.control.archive import BLOCK, Entry, Manifest, Source
 from cloudmasterd.control.change import Change
 from cloudmasterd.control.places import ASIDE, Kind, Place, Places, files_of, places
 from cloudmasterd.errors import BackupError, StoreTooNew
+from cloudmasterd.func_fabric import newer_list
 from cloudmasterd.store.copying import (
     COMPANIONS,
     KNOWN_VERSION,
@@ -137,13 +139,16 @@ def _refuse_data(here: Places, force: bool) -> None:
 
 def _put_back(staged: _Staged, change: Change, root: Path) -> None:
     here = staged.here
+    newer = _newer_revocations(staged, root)
     for path in _in_the_way(staged, root):
         change.put_aside(path)
     for place in here.listed:
         if place.kind in _WHOLE:
             change.folder(place.path, place.dir_mode, place.owner)
     for entry in staged.manifest.entries:
-        if entry.kind is not Kind.IMAGE and not (root / entry.path).exists():
+        if newer and root / entry.path == here.func.ca_crl:
+            _write(staged, change, root, entry, io.BytesIO(newer))
+        elif entry.kind is not Kind.IMAGE and not (root / entry.path).exists():
             with (staged.stage / entry.path).open("rb") as data:
                 _write(staged, change, root, entry, data)
 
@@ -154,6 +159,20 @@ def _put_back(staged: _Staged, change: Change, root: Path) -> None:
     if any(entry.kind is Kind.IMAGE for entry in staged.manifest.entries):
         archive.read(staged.file, take)
     change.done(sorted({(root / entry.path).parent for entry in staged.manifest.entries}))
+
+
+def _newer_revocations(staged: _Staged, root: Path) -> bytes:
+    """The list of revoked certificates that is here, where it is a newer one of the same authority.
+
+    The backup's would let in again who was revoked since.
+    """
+    lists, authority = staged.here.func.ca_crl, staged.here.func.ca_cert
+    files = [staged.stage / path.relative_to(root) for path in (authority, lists)]
+    if not (lists.exists() and all(file.exists() for file in files)):
+        return b""
+    theirs, old = (file.read_bytes() for file in files)
+    found = lists.read_bytes()
+    return found if newer_list(theirs, found, old) else b""
 
 
 def _write(staged: _Staged, change: Change, root: Path, entry: Entry, data: Source) -> None:

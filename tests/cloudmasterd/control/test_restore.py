@@ -8,10 +8,15 @@ import socket
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
+from certmaster import ca
+from certmaster.authority import Authority
+from certmaster.config import load_certmaster_config
 from cloudmasterd.control import archive
 from cloudmasterd.control.backup import write_backup
 from cloudmasterd.control.places import ASIDE, Places
@@ -145,6 +150,26 @@ def test_data_that_is_there_is_refused_and_by_force_put_aside(
     assert not (master.root / "var/lib/certmaster/certs/later.cert").exists(), "it would be in force"
     (certs,) = [path for path in aside if path.name.startswith("certs")]
     assert (certs / "later.cert").read_text() == "later"
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["here", "on a fresh machine"])
+def test_who_was_revoked_since_stays_revoked_where_that_is_known(
+    master: Places, tmp_path: Path, clock: FakeClock, lost: bool
+) -> None:
+    certs = load_certmaster_config(master.root)
+    one = Authority(replace(certs, autosign=True), "master.example.org", lambda: datetime.now(timezone.utc))
+    for number in (1, 2):
+        one.enrol(ca.make_request(ca.new_key(), f"cloud{number}.example.org"))
+    for none in (certs.replacedroot / "old.cert", certs.tokenroot / "one.json"):
+        none.unlink()
+    one.revoke("cloud1.example.org")
+    file = tmp_path / "revoked.tar.gz"
+    write_backup(master, file, clock, images=False, force=False)
+    one.revoke("cloud2.example.org")
+    root = tmp_path / "fresh" if lost else master.root
+    restore(file, root, clock, force=True, keep_tasks=False)
+    found = ca.read_crl((root / "etc/pki/certmaster/ca/certmaster.crl").read_bytes(), one.certificate())
+    assert len(found.serials) == (1 if lost else 2)
 
 
 def test_what_was_put_aside_is_in_no_later_backup(
