@@ -5,11 +5,13 @@ from __future__ import annotations
 import binascii
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 from base64 import b64decode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Optional, Protocol
 
@@ -84,6 +86,8 @@ def fetch_file(client: Callers, source: str, folder: Path, told: Told = tell_nob
     outcomes.take(client.ask(dict.fromkeys(outcomes.well, ("getfile.chunkslen", (source,)))), _counted)
     arriving: dict[str, _Arriving] = {}
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        outcomes.check(lambda minion: _check_room(folder, outcomes.values[minion]))
         for minion in outcomes.well:
             arriving[minion] = _Arriving.begin(folder / minion, name, outcomes.values[minion])
         most = max((file.pieces for file in arriving.values()), default=0)
@@ -92,7 +96,8 @@ def fetch_file(client: Callers, source: str, folder: Path, told: Told = tell_nob
             if not asked:
                 break
             calls = dict.fromkeys(asked, ("getfile.getchunk", (number, source)))
-            outcomes.take(client.ask(calls), lambda result: arriving[result.minion].append(_piece(result)))
+            append = partial(_append, arriving, number)
+            outcomes.take(client.ask(calls), append)
             told(number + 1, most)
         for minion in outcomes.well:
             outcomes.values[minion] = arriving[minion].finish()
@@ -124,6 +129,15 @@ class _Outcomes:
                     self._errors[result.minion] = exc
         self.well = [minion for minion in self.well if minion not in self._errors]
 
+    def check(self, check: Callable[[str], None]) -> None:
+        """Leave out those for whom `check` raises CallError."""
+        for minion in self.well:
+            try:
+                check(minion)
+            except CallError as exc:
+                self._errors[minion] = exc
+        self.well = [minion for minion in self.well if minion not in self._errors]
+
     def results(self, value: Optional[Any] = None) -> list[Result]:
         """One result for everybody: `value`, else what was read last, or the error."""
         well = [Result(minion, self.values.get(minion) if value is None else value) for minion in self.well]
@@ -146,7 +160,11 @@ class _Arriving:
         os.close(descriptor)
         return cls(folder / name, Path(part), pieces)
 
-    def append(self, piece: bytes) -> None:
+    def append(self, piece: bytes, number: int) -> None:
+        if len(piece) != CHUNK_BYTES and number + 1 < self.pieces:
+            raise BadReply(
+                f"piece {number + 1} of {self.pieces} has {len(piece)} bytes: does the file change?"
+            )
         with self.part.open("ab") as file:
             file.write(piece)
 
@@ -172,6 +190,17 @@ def _counted(result: Result) -> int:
     if not isinstance(count, int) or count < 0:
         raise BadReply(f"it answered {count!r:.80} where the number of pieces should be")
     return count
+
+
+def _append(arriving: Mapping[str, _Arriving], number: int, result: Result) -> None:
+    arriving[result.minion].append(_piece(result), number)
+
+
+def _check_room(folder: Path, pieces: int) -> None:
+    """Raise BadReply for a file that cannot be kept: whatever a minion says, it does not fill this disk."""
+    room = shutil.disk_usage(folder).free
+    if (pieces - 1) * CHUNK_BYTES > room:
+        raise BadReply(f"it says the file has {pieces * CHUNK_BYTES} bytes; {folder} has room for {room}")
 
 
 def _piece(result: Result) -> bytes:

@@ -143,6 +143,8 @@ def piece(text: str) -> list[str]:
         ([1, [piece("QQ==")[0], 5]], BadReply),
         ([2, MinionUnreachable("gone")], MinionUnreachable),
         ([1, piece("QQ=")], BadReply),
+        ([3, piece("")], BadReply),
+        ([2**31 - 1], BadReply),
         ([1, piece(b64encode(bytes(CHUNK_BYTES + 1)).decode())], BadReply),
     ],
     ids=lambda value: f"{value!s:.60}",
