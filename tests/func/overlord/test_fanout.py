@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import socket
 import ssl
@@ -412,3 +413,30 @@ def test_minions_are_those_with_a_certificate(farm: Farm, overlord: MakeFanout, 
     expiry = fanout.certificate_expires_at("peer.example.org")
     assert expiry is not None and expiry.tzinfo is not None
     assert fanout.certificate_expires_at("nobody.example.org") is None
+
+
+def test_whoever_gives_up_in_the_middle_of_a_handshake_harms_no_other_connection(
+    overlord: MakeFanout, farm: Farm
+) -> None:
+    names = [f"m{number}.example.org" for number in range(8)]
+    farm.prepare(*names)
+    calls = dict.fromkeys(names, ("test.ping", ()))
+    for limit_s in (milliseconds / 1000 for milliseconds in range(1, 40)):
+        with contextlib.closing(overlord(*names)) as fanout:
+            results = [result for group in fanout.ask(calls, timeout_s=limit_s) for result in group]
+        assert sorted(result.minion for result in results) == names
+        for result in results:
+            assert result.error is None or isinstance(result.error, MinionTimeout), result
+    with contextlib.closing(overlord(*names)) as fanout:
+        for _ in range(3):
+            groups = fanout.ask(calls)
+            next(groups)
+            groups.close()
+        assert all(result.error is None for group in fanout.ask(calls) for result in group)
+
+
+def test_an_overlord_that_was_closed_still_shakes_hands(overlord: MakeFanout, farm: Farm) -> None:
+    farm.prepare("m1.example.org")
+    fanout = overlord("m1.example.org")
+    fanout.close()
+    assert fanout.call("m1.example.org", "test.ping") == ["m1.example.org", "test.ping", []]
