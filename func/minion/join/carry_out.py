@@ -16,6 +16,7 @@ from certmaster.certdir import PUBLIC, SECRET, minion_files, read_file
 from certmaster.config import MinionConfig
 from certmaster.errors import BadCertificate, FileError, NoCertificate
 from certmaster.names import find_minion_name
+from certmaster.pending import next_file
 from certmaster.request import obtain_certificate
 from func.config import load_minion_config
 from func.errors import FuncError
@@ -84,9 +85,10 @@ def look(root: Path, name: str) -> Present:
         authority = "" if known is None else ca.pin(known)
     except BadCertificate as exc:
         raise FileError(f"{kept.ca_file}: {exc}: remove it, and join again") from exc
+    left = (kept.crl_file, next_file(kept.key_file), next_file(kept.cert_file))
     return Present(
         config.certmaster, config.certmaster_port, config.ca_fingerprint, authority,
-        kept.ca_file, kept.cert_file, kept.cert_file.exists(),
+        kept.ca_file, kept.cert_file, kept.cert_file.exists(), tuple(path for path in left if path.exists()),
     )  # fmt: skip
 
 

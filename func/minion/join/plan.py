@@ -25,7 +25,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Present:
-    """What this machine is now; `authority` is the fingerprint of the one it trusts, "" for none."""
+    """What this machine is now; `authority` is the fingerprint of the one it trusts, "" for none.
+
+    `left` are files of that authority's beside its certificate: its list of the revoked, a renewal under way.
+    """
 
     master: str
     port: int
@@ -34,6 +37,7 @@ class Present:
     ca_file: Path
     cert_file: Path
     has_certificate: bool
+    left: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,7 @@ def make_plan(wanted: Wanted, present: Present) -> Plan:
     # A master under a new name, restored from a backup for example, is still the same authority.
     same_authority = bool(present.authority) and wanted.ca_fingerprint == present.authority
     if other_authority or (moves and not same_authority):
-        aside = tuple(
-            path
-            for path, there in (
-                (present.ca_file, bool(present.authority)),
-                (present.cert_file, present.has_certificate),
-            )
-            if there
-        )
+        aside = _of_old_authority(present)
     settings = {"certmaster": wanted.master}
     if wanted.port:
         settings["certmaster_port"] = str(wanted.port)
@@ -83,3 +80,11 @@ def make_plan(wanted: Wanted, present: Present) -> Plan:
         # The old master's pin would keep the new one out.
         settings["ca_fingerprint"] = wanted.ca_fingerprint
     return Plan(settings, aside)
+
+
+def _of_old_authority(present: Present) -> tuple[Path, ...]:
+    certificates = (
+        (present.ca_file, bool(present.authority)),
+        (present.cert_file, present.has_certificate),
+    )
+    return (*(path for path, there in certificates if there), *present.left)

@@ -13,7 +13,10 @@ import pytest
 
 from certmaster import ca
 from certmaster.authority import Authority
+from certmaster.certdir import minion_files
 from certmaster.config import load_certmaster_config
+from certmaster.pending import next_file
+from func import tls
 from func.minion.join.cli import main
 from tests.certmaster.support import NOW, running
 
@@ -172,9 +175,15 @@ def test_by_force_a_machine_goes_over_to_another_master(
     _, secret = authority.tokens.add(NAME, 3600, False)
     with running(authority) as port:
         assert run(port, "--token", secret) == 0
+    kept = minion_files(root / "etc/pki/certmaster", NAME)
+    kept.crl_file.write_bytes(authority.crl())
+    # a renewal that was cut off before its certificate had its place
+    next_file(kept.key_file).write_bytes(kept.key_file.read_bytes())
+    next_file(kept.cert_file).write_bytes(kept.cert_file.read_bytes())
     _, secret = other.tokens.add(NAME, 3600, False)
     with running(other) as port:
         assert run(port, "--token", secret, "--force") == 0
+    tls.server_context(kept.cert_file, kept.key_file, kept.ca_file)  # funcd starts
     assert ca.pin((root / "etc/pki/certmaster/ca.cert").read_bytes()) == ca.pin(other.certificate())
     assert any(name.startswith("ca.cert.before-join-") for name in pki(root))
 
