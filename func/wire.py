@@ -131,25 +131,27 @@ def fault_text(exc: BaseException) -> str:
     return f"{type(cause)}:{exc}"
 
 
-_TYPES = frozenset([
-    "i1", "i2", "i4", "i8", "int", "biginteger", "boolean", "string", "double", "float", "dateTime.iso8601",
-    "base64", "nil", "array", "struct",
-])  # fmt: skip
-_INSIDE: dict[str, frozenset[str]] = {
-    "methodCall": frozenset(["methodName", "params"]),
-    "methodResponse": frozenset(["params", "fault"]),
-    "params": frozenset(["param"]),
-    "param": frozenset(["value"]),
-    "fault": frozenset(["value"]),
-    "value": _TYPES,
-    "array": frozenset(["data"]),
-    "data": frozenset(["value"]),
-    "struct": frozenset(["member"]),
-    "member": frozenset(["name", "value"]),
-}
-"""Element -> what may stand in it. The standard library's reader takes them in nearly any order."""
+_Place = dict[str, tuple[Any, Any]]
+"""What may come next there: tag -> (the same place after that element, the place inside it)."""
 
-_MANY = frozenset(["params", "data", "struct"])
+_END: _Place = {}
+_VALUE: _Place = {}
+_DATA: _Place = {}
+_PARAMS: _Place = {}
+_STRUCT: _Place = {}
+_ARRAY: _Place = {"data": (_END, _DATA)}
+_ONE_VALUE: _Place = {"value": (_END, _VALUE)}
+_SCALARS = ["i1", "i2", "i4", "i8", "int", "biginteger", "boolean", "string", "double", "float", "base64",
+            "dateTime.iso8601", "nil"]  # fmt: skip
+_VALUE.update(dict.fromkeys(_SCALARS, (_END, _END)))
+_VALUE.update(array=(_END, _ARRAY), struct=(_END, _STRUCT))
+_DATA["value"] = (_DATA, _VALUE)
+_STRUCT["member"] = (_STRUCT, {"name": (_ONE_VALUE, _END)})
+_PARAMS["param"] = (_PARAMS, _ONE_VALUE)
+_ROOTS: dict[str, _Place] = {
+    "methodCall": {"methodName": ({"params": (_END, _PARAMS)}, _END)},
+    "methodResponse": {"params": (_END, _PARAMS), "fault": (_END, _ONE_VALUE)},
+}
 
 
 class _Reader(Unmarshaller):
@@ -160,33 +162,32 @@ class _Reader(Unmarshaller):
     def __init__(self, root: str) -> None:
         super().__init__(use_builtin_types=True)
         self._root = root
-        self._open: list[tuple[str, list[str]]] = []  # elements not closed yet, and what began in them
+        self._places: list[_Place] = [{root: (_END, _ROOTS[root])}]
         self.xml("", None)  # expat hands out str, nothing is left to decode
 
     def start(self, tag: str, attrs: Any) -> None:
-        opened = self._open
-        if opened:
-            outer, held = opened[-1]
-            # Some write their own types with a prefix.
-            if tag not in _INSIDE.get(outer, ()) and not (
-                outer == "value" and tag.rpartition(":")[2] in _TYPES
-            ):
-                raise WireError(f"a <{tag[:40]}> stands in a <{outer[:40]}>")
-            if outer not in _MANY:
-                if tag in held or (held and outer != "methodCall" and outer != "member"):
-                    raise WireError(f"a <{outer[:40]}> holds a <{tag[:40]}> too many")
-                held.append(tag)
-        elif tag != self._root:
-            raise WireError(f"the document is a <{tag[:40]}> where a <{self._root}> should be")
-        opened.append((tag, []))
-        if len(opened) > MAX_DEPTH:
+        places = self._places
+        found = places[-1].get(tag)
+        if found is None:
+            found = self._find_prefixed(tag)
+        places[-1], inside = found
+        places.append(inside)
+        if len(places) > MAX_DEPTH + 1:
             raise WireError(f"elements are nested deeper than {MAX_DEPTH}")
         super().start(tag, attrs)
 
     def end(self, tag: str) -> None:
-        if self._open.pop() == ("array", []):
+        if self._places.pop() is _ARRAY:
             raise WireError("an <array> holds no <data>")
         super().end(tag)
+
+    def _find_prefixed(self, tag: str) -> tuple[Any, Any]:
+        # Some write types of their own with a prefix.
+        if self._places[-1] is _VALUE and (found := _VALUE.get(tag.rpartition(":")[2])):
+            return found
+        if len(self._places) == 1:
+            raise WireError(f"the document is a <{tag[:40]}> where a <{self._root}> should be")
+        raise WireError(f"a <{tag[:40]}> stands where none may be")
 
     def end_integer(self, text: str) -> None:
         # int() also takes underscores, other alphabets' digits and thousands of them.
