@@ -92,12 +92,14 @@ run: setup ## a whole cloud on this machine, in the foreground until Ctrl-C
 
 # ----------------------------------------------------------------------------------------------- tests
 
+UNIT = TMPDIR=$$(sh tools/test-folder) $(BIN)/python -m pytest -q -n 2 -o tmp_path_retention_policy=failed
+
 test: setup-test check test-oldest ## everything: lint, types, house, unit tests (oldest Python too), integration
-	@$(BIN)/python -m pytest -q -n 2 -m 'not integration'
+	@$(UNIT) -m 'not integration'
 	@$(BIN)/python -m pytest -q -m integration
 
 test-unit: setup-test ## the inner loop: unit and house tests but for the slow ones
-	@$(BIN)/python -m pytest -q -n 2 -m 'not integration and not slow'
+	@HYPOTHESIS_PROFILE=quick $(UNIT) -m 'not integration and not slow'
 
 test-integration: setup-test ## real processes on loopback: certmaster, minions, master, a browser
 	@$(BIN)/python -m pytest -q -m integration

@@ -18,7 +18,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=bool(os.environ.get("CI")),
 )
-settings.load_profile("project")
+# For the inner loop (make test-unit): the same properties with fewer examples. `make test` tries them all.
+settings.register_profile("quick", settings.get_profile("project"), max_examples=25)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 # A shell starts what runs in the background with SIGINT ignored, and every child would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

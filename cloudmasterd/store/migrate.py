@@ -29,6 +29,9 @@ def migrate(raw: sqlite3.Connection, path: Path, migrations: Sequence[Migration]
     pending = [migration for migration in migrations if migration.version > found]
     if pending and found:
         backup(raw, path, Path(f"{path}.v{found}.bak"))
+    if pending and not found:  # nothing can be lost half-way: one step, and one way to the disk
+        statements = tuple(statement for migration in pending for statement in migration.statements)
+        pending = [Migration(pending[-1].version, statements)]
     for migration in pending:
         _run(raw, path, migration)
         if found:

@@ -301,6 +301,7 @@ def enrol_many(root: Path, key: bytes, names: list[str]) -> None:
         thread.join()
 
 
+@pytest.mark.slow
 def test_fifty_at_once_from_several_processes_share_no_serial_number(
     settings: CertmasterConfig, tmp_path: Path, authority: Make, keys: list[bytes]
 ) -> None:

@@ -31,6 +31,7 @@ CLOUD = "cloud1"
 PROFILE = "GenomeCloud-F42"
 OWN_BOOT = "boot-of-the-master"
 ASKER = Asker("ada", "request-1")
+STRIDE_S = 30.0
 
 
 class KilledError(BaseException):
@@ -226,10 +227,10 @@ class Rebuilding:
         return next((s.name for s in task.steps if s.state.value in ("waiting", "running")), "back")
 
     def move(self) -> Optional[float]:
-        """One move, and the clock on by the pause it asked for."""
+        """One move, and the clock on by the pause it asked for; two hours of waiting take 240 moves."""
         moves = itertools.count()
         pause = self.driver.advance(self.task().id, self.memory, lambda: next(moves) > 0)
-        self.clock.advance(pause or 0.0)
+        self.clock.advance(max(pause, STRIDE_S) if pause else 0.0)
         return pause
 
     def until(self, condition: Callable[[], object], moves: int = 10_000) -> None:

@@ -273,6 +273,7 @@ def test_the_address_is_made_of_the_secret_alone(bench: Bench) -> None:
     assert InstallRules("http://c/x").report_url("t") == "http://c/x/install/t"
 
 
+@pytest.mark.slow
 def test_the_whole_way_through_the_runner_and_a_new_process(bench: Bench) -> None:
     def recipes() -> Mapping[str, Recipe]:
         return {"x": Recipe(progress.phase_kinds(bench.tools))}

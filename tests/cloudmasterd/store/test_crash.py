@@ -71,7 +71,7 @@ def test_no_task_without_its_reservation_and_no_reservation_without_its_task(pat
         assert all(tasks[number].steps[0].operation == f"op-{number}" for number in said["begun"])
         assert all(len(task.steps) == 2 for task in tasks.values())
         unfinished = {task.id for task in store.tasks.pending()}
-        assert unfinished <= set(range(max(tasks) - 3 * WORKERS, max(tasks) + 1))
+        assert len(unfinished) <= WORKERS, "each worker was at one task"
         assert {task for (task,) in look(path, "SELECT task FROM reservation")} == unfinished
         for cloud in (ONE, TWO):
             held = look(path, "SELECT memory_mb FROM reservation WHERE cloud = ?", cloud)

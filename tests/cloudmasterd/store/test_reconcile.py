@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudmasterd.model import ACTIVE_STATES, Inventory, MachineState, MemoryPolicy, ObservedMachine
@@ -163,7 +163,7 @@ def check(store: Store, model: Model) -> None:
             assert cloud.free_memory_mb == MemoryPolicy().free_mb(FIGURES.memory_mb, committed, len(active))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=settings.default.max_examples * 3 // 5)
 @given(steps)
 def test_any_sequence_of_answers_ends_in_the_list_their_last_words_make(sequence):
     with tempfile.TemporaryDirectory() as folder:

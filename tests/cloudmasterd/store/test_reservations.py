@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudmasterd.errors import Conflict, NoRoom, StoreError
@@ -316,7 +316,7 @@ def play(store: Store, model: Model, kind: str, what) -> None:
             model.reserve[cloud] = reserve_mb
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=settings.default.max_examples * 4 // 5)
 @given(steps)
 def test_whatever_happens_memory_is_counted_once(sequence):
     with tempfile.TemporaryDirectory() as folder, closing(Store(Path(folder) / "db")) as store:

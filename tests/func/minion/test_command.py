@@ -77,6 +77,7 @@ def test_of_much_output_the_end_is_answered(command: Command) -> None:
     assert out.endswith("xend\n")
 
 
+@pytest.mark.slow
 def test_a_command_that_takes_too_long_is_ended_with_all_it_started(command: Command, tmp_path: Path) -> None:
     with pytest.raises(children.Overdue):
         command.run(f"sleep 87654 & echo $! > {tmp_path}/pid; sleep 60")
@@ -134,6 +135,7 @@ jobs.close(5)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["killed", "closed"])
 def test_a_command_outlasts_its_minion_and_its_end_is_known_to_the_next(
     tmp_path: Path, command: Command, how: str

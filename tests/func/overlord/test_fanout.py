@@ -109,6 +109,10 @@ def test_a_connection_idle_for_too_long_is_not_used_again(farm: Farm, overlord: 
         assert farm.accepted == accepted
 
 
+HANGING_S = 4.0
+
+
+@pytest.mark.slow
 def test_bad_minions_cost_the_good_ones_nothing(
     farm: Farm, overlord: MakeFanout, stranger: Authority
 ) -> None:
@@ -148,18 +152,23 @@ def test_bad_minions_cost_the_good_ones_nothing(
     }
     bad = [f"{kind}.example.org" for kind in expected]
     fanout = overlord(*good, *bad, addresses=addresses)
-    began, good_after, results = time.monotonic(), {}, {}
-    for group in fanout.ask(dict.fromkeys(bad + good, ("test.ping", ())), 6.0):
+    began, answered, results = time.monotonic(), [], {}
+    for group in fanout.ask(dict.fromkeys(bad + good, ("test.ping", ())), HANGING_S):
         for result in group:
             results[result.minion] = result
             if result.error is None:
-                good_after[result.minion] = time.monotonic() - began
-    assert sorted(good_after) == sorted(good)
-    assert max(good_after.values()) < 5.0, "nobody waited for the hanging ones"
-    assert time.monotonic() - began < 12
+                answered.append(result.minion)
+                assert not hung(results), "nobody waited for the hanging ones"
+    assert sorted(answered) == sorted(good)
+    assert time.monotonic() - began < HANGING_S + 8
     for kind, (error, text) in expected.items():
         found = results[f"{kind}.example.org"].error
         assert isinstance(found, error) and text in str(found), (kind, found)
+
+
+def hung(results: dict[str, Any]) -> bool:
+    """Whether one that hangs has used up its time."""
+    return any(isinstance(result.error, MinionTimeout) for result in results.values())
 
 
 def reset(sock: socket.socket) -> None:
@@ -178,6 +187,7 @@ def drip(farm: Farm) -> Any:
     return manners
 
 
+@pytest.mark.slow
 def test_three_hundred_minions_with_thirty_hanging(farm: Farm, overlord: MakeFanout) -> None:
     names = [f"cloud{n}.example.org" for n in range(300)]
     for name in names[::10]:

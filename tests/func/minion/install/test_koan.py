@@ -111,6 +111,7 @@ def test_what_it_says_is_told_without_stacks_and_commands(scripted: Scripted) ->
     assert scripted.install().gist == "No entry; at all"
 
 
+@pytest.mark.slow
 def test_a_deadline_that_passed_ends_it(scripted: Scripted) -> None:
     scripted.does("echo here; sleep 60 & wait")
     wanted = order(given())

@@ -90,6 +90,7 @@ def sign_when_it_waits(authority: Authority, ended: threading.Event) -> threadin
 libvirt = pytest.mark.skipif(find_spec("libvirt") is None, reason="libvirt's Python binding is not here")
 
 
+@pytest.mark.slow
 @libvirt
 def test_a_machine_waits_until_it_is_signed_and_says_what_to_do(
     authority: Authority, root: Path, run: Run, capsys: pytest.CaptureFixture[str]
