@@ -20,7 +20,7 @@ from cloudmasterd.errors import (
     NotFound,
     Unsupported,
 )
-from cloudmasterd.model import CloudInstance, MachineInstance, Step, Task, TaskState
+from cloudmasterd.model import Author, CloudInstance, MachineInstance, Step, Task, TaskState
 from cloudmasterd.rebuild_spec import RebuildSpec
 from cloudmasterd.recipes import progress
 from cloudmasterd.recipes.tools import Tools, summary
@@ -102,7 +102,7 @@ def _begin(tools: Tools, ctx: StepContext) -> Done:
     cloud = tools.store.get_cloud(ctx.cloud)
     if cloud.maintenance_since is not None and cloud.maintenance_reason != _reason(ctx):
         return Done({"ours": False}, "it was in maintenance before, and will be afterwards")
-    tools.store.change_cloud(ctx.cloud, maintenance=True, maintenance_reason=_reason(ctx))
+    tools.store.change_cloud(ctx.cloud, maintenance=True, maintenance_reason=_reason(ctx), by=_author(ctx))
     return Done({"ours": True})
 
 
@@ -122,7 +122,7 @@ def _end_maintenance(tools: Tools, ctx: StepContext) -> str:
         return "it was not in maintenance any more"
     if cloud.maintenance_reason != _reason(ctx):
         return "it stays in maintenance, as somebody else wants it"
-    tools.store.change_cloud(ctx.cloud, maintenance=False)
+    tools.store.change_cloud(ctx.cloud, maintenance=False, by=_author(ctx))
     return "its maintenance has ended"
 
 
@@ -359,6 +359,10 @@ def _put_back(tools: Tools, ctx: StepContext) -> Done:
     said = _end_maintenance(tools, ctx) if ours else "it stays in maintenance, as before"
     tell = {"cloud": path_of(ctx.cloud), "profile": ctx.arguments["profile"], "lost": lost}
     return Done({"tell": tell}, said)
+
+
+def _author(ctx: StepContext) -> Author:
+    return Author(ctx.task.asked_by, ctx.task.id)
 
 
 def _step(ctx: StepContext, name: str) -> Step:
