@@ -96,13 +96,13 @@ UNIT = TMPDIR=$$(sh tools/test-folder) $(BIN)/python -m pytest -q -n 2 -o tmp_pa
 
 test: setup-test check test-oldest ## everything: lint, types, house, unit tests (oldest Python too), integration
 	@$(UNIT) -m 'not integration'
-	@$(BIN)/python -m pytest -q -m integration
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m integration
 
 test-unit: setup-test ## the inner loop: unit and house tests but for the slow ones
 	@HYPOTHESIS_PROFILE=quick $(UNIT) -m 'not integration and not slow'
 
 test-integration: setup-test ## real processes on loopback: certmaster, minions, master, a browser
-	@$(BIN)/python -m pytest -q -m integration
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m integration
 
 # The name has the recipe in it: another recipe makes another image.
 GUEST = .venvs/guest/debian-$(shell cat tools/guest-image tools/guest-cloud.cfg | cksum | cut -d' ' -f1).qcow2
