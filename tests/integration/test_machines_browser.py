@@ -76,6 +76,7 @@ def test_a_machine_is_made_through_the_form_and_followed_until_it_runs(
 
     browser.open(f"{cloud.url}machines")
     click(browser, "Create a machine")
+    eventually(lambda: path(browser) == "/machines/new", "the form")
     write(browser, "name", NAME)
     write(browser, "flavor", "small")
     wait_for(browser, f"It would go to {WHERE}.")

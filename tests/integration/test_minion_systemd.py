@@ -87,9 +87,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
         mkdir {folder}/upper {folder}/work {folder}/tree
         mount -t overlay overlay -o lowerdir=/,upperdir={folder}/upper,workdir={folder}/work {folder}/tree
         exec systemd-nspawn --boot --quiet --register=no --keep-unit --private-network --console=pipe \\
-            --machine=f{os.getpid()} --directory={folder}/tree
+            --machine=f{os.getpid()} --directory={folder}/tree --bind-ro={REPOSITORY}
     """
-    # The mounts are in a namespace of their own, and go with it.
+    # The mounts are in a namespace of their own, and go with it. A /tmp of the machine's own would hide a
+    # checkout below it.
     command = ["unshare", "--mount", "--propagation=private", "sh", "-c", with_mount]
     with (
         (folder / "console").open("wb") as console,
