@@ -12,6 +12,7 @@ import time
 import xmlrpc.client
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -115,8 +116,8 @@ def test_a_revoked_minion_is_refused_on_kept_connections_too(cloud: Cloud) -> No
         )
         with pytest.raises((OSError, http.client.HTTPException)):
             call(kept)
-        with pytest.raises((OSError, http.client.HTTPException)):
-            call(as_leaf(cloud, TWO))
+        with closing(as_leaf(cloud, TWO)) as anew, pytest.raises((OSError, http.client.HTTPException)):
+            call(anew)
     finally:
         kept.close()
         fanout.close()
