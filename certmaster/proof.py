@@ -28,7 +28,9 @@ _PROOF = re.compile(r"genome1:([0-9a-f]{16}):([0-9a-f]{64})")
 
 def new_token() -> str:
     """A fresh token of 256 bits."""
-    return secrets.token_urlsafe(32)
+    token = secrets.token_urlsafe(32)
+    # A dash in front would make it an option where it is typed as `--token T`.
+    return new_token() if token.startswith("-") else token
 
 
 def key_of(token: str) -> bytes:

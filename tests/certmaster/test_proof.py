@@ -75,3 +75,7 @@ def test_a_request_of_the_openssl_command_is_read_with_its_challenge_password(
     csr = openssl("req", "-new", "-sha256", "-key", tmp_path / "key", "-config", tmp_path / "conf")
     assert ca.read_request(csr).challenge == "summer of 69"
     assert ca.read_request(ca.make_request(keys[0], NAME)).challenge == ""
+
+
+def test_no_token_looks_like_an_option() -> None:
+    assert not [token for token in (proof.new_token() for _ in range(2000)) if token.startswith("-")]
