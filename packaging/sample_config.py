@@ -18,6 +18,7 @@ from typing import Any
 from certmaster import config as certmaster_config
 from cloudmasterd.config import SETTINGS
 from func import config as func_config
+from func.minion.module import FuncModule
 from func.minion.modules.command import Command
 from func.minion.modules.copyfile import CopyFile
 from func.minion.modules.genome import Genome
@@ -54,6 +55,25 @@ def _func_style(settings: Iterable[Any]) -> list[tuple[str, str, str]]:
     return [(one.key, _written(one.default), one.help[:1].upper() + one.help[1:] + ".") for one in settings]
 
 
+MODULES: tuple[tuple[type[FuncModule], str], ...] = (
+    (Command, "module command, which is off"),
+    (CopyFile, "module copyfile, which is off"),
+    (GetFile, "module getfile, which is off"),
+    (JobsModule, "asynchronous calls"),
+    (Reboot, "module reboot"),
+    (Service, "module service"),
+    (Genome, "module genome"),
+    (Image, "module image"),
+    (Machine, "module machine"),
+    (Virt, "module virt"),
+)
+"""The modules of funcd that have settings, and what they are called there."""
+
+
+def _of_module(module: type[FuncModule], what: str) -> Sample:
+    return Sample(f"the settings of funcd's {what}", _func_style(module.settings))
+
+
 SAMPLES: Mapping[str, Sample] = {
     "/etc/cloudmasterd/cloudmasterd.conf": Sample(
         "the settings of cloudmasterd; `cloudmasterd --check-config` reads it and shows what holds",
@@ -74,34 +94,7 @@ SAMPLES: Mapping[str, Sample] = {
         "the settings of whatever calls minions from this machine: func, cloudmasterd",
         _func_style(func_config.OVERLORD_SETTINGS),
     ),
-    "/etc/func/modules/Command.conf": Sample(
-        "the settings of funcd's module command, which is off", _func_style(Command.settings)
-    ),
-    "/etc/func/modules/CopyFile.conf": Sample(
-        "the settings of funcd's module copyfile, which is off", _func_style(CopyFile.settings)
-    ),
-    "/etc/func/modules/GetFile.conf": Sample(
-        "the settings of funcd's module getfile, which is off", _func_style(GetFile.settings)
-    ),
-    "/etc/func/modules/JobsModule.conf": Sample(
-        "the settings of funcd's asynchronous calls", _func_style(JobsModule.settings)
-    ),
-    "/etc/func/modules/Reboot.conf": Sample(
-        "the settings of funcd's module reboot", _func_style(Reboot.settings)
-    ),
-    "/etc/func/modules/Service.conf": Sample(
-        "the settings of funcd's module service", _func_style(Service.settings)
-    ),
-    "/etc/func/modules/Genome.conf": Sample(
-        "the settings of funcd's module genome", _func_style(Genome.settings)
-    ),
-    "/etc/func/modules/Image.conf": Sample(
-        "the settings of funcd's module image", _func_style(Image.settings)
-    ),
-    "/etc/func/modules/Machine.conf": Sample(
-        "the settings of funcd's module machine", _func_style(Machine.settings)
-    ),
-    "/etc/func/modules/Virt.conf": Sample("the settings of funcd's module virt", _func_style(Virt.settings)),
+    **{f"/etc/func/modules/{module.__name__}.conf": _of_module(module, what) for module, what in MODULES},
 }
 
 
