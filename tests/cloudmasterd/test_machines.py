@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -28,26 +27,6 @@ from tests.cloudmasterd.works import ASKER, Works, spec
 from tests.fakes import machine, wait_for
 
 JBOSS = "jboss1.example.org"
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Works]]:
-    made: list[Works] = []
-
-    def make(**settings: Any) -> Works:
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        made.append(Works(folder, **settings))
-        return made[-1]
-
-    yield make
-    for works in made:
-        works.close()
-
-
-@pytest.fixture
-def works(make: Callable[..., Works]) -> Works:
-    return make()
 
 
 def failed(works: Works, task: Task) -> str:

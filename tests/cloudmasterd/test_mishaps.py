@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -17,26 +15,6 @@ from tests.fakes import machine
 
 JBOSS = "jboss1.example.org"
 KEYED = replace(ASKER, key="k1", request_hash="h1")
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Works]]:
-    made: list[Works] = []
-
-    def make(**settings: Any) -> Works:
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        made.append(Works(folder, **settings))
-        return made[-1]
-
-    yield make
-    for works in made:
-        works.close()
-
-
-@pytest.fixture
-def works(make: Callable[..., Works]) -> Works:
-    return make()
 
 
 def see_at(works: Works, verb: str) -> None:
