@@ -11,6 +11,8 @@ import sys
 import tempfile
 from typing import Any, Optional
 
+from tests.integration.support import eventually
+
 # It reads from descriptor 3 and writes to 4.
 EXEC = """if True:
     import fcntl, os, sys
@@ -19,6 +21,18 @@ EXEC = """if True:
     os.dup2(write, 4)
     os.execv(sys.argv[3], sys.argv[3:])
 """
+
+# What it says of a question whose page is replaced by another before there is an answer.
+GONE = (
+    "navigated or closed",
+    "context was destroyed",
+    "Cannot find context",
+    "Cannot find default execution",
+)
+
+
+class PageGone(Exception):
+    """The page went before it could answer."""
 
 
 def chromium() -> Optional[str]:
@@ -56,10 +70,47 @@ class Browser:
         assert "errorText" not in self._page("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:
-        """The value of a JavaScript expression in the page."""
-        answer = self._page("Runtime.evaluate", expression=script, returnByValue=True)
+        """The value of a JavaScript expression in the page; None when the page goes while it is asked."""
+        try:
+            answer = self._page("Runtime.evaluate", expression=script, returnByValue=True)
+        except PageGone:
+            return None
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def path(self) -> str:
+        """Where the page is; empty while it is still loading, because what is below may not be there yet."""
+        return str(self.run("document.readyState === 'complete' ? location.pathname : ''") or "")
+
+    def seen(self) -> str:
+        """What a reader of the page sees, asked of scripts; empty while it is still loading."""
+        return str(self.run("document.readyState === 'complete' ? document.body.innerText : ''") or "")
+
+    def wait_for(self, words: str, within_s: float = 60.0) -> None:
+        """Wait until the page says so."""
+        eventually(lambda: words in self.seen(), f"the page to say {words!r}", within_s)
+
+    def wait_for_path(self, start: str) -> None:
+        """Wait until a page is there, whole, whose path begins so."""
+        eventually(lambda: self.path().startswith(start), f"the page {start}", 60.0)
+
+    def click(self, words: str) -> None:
+        """Press the button, or follow the link, that reads so."""
+        found = f"[...document.querySelectorAll('button, a')].find(e => e.innerText.trim() === {words!r})"
+        # after the answer, so that no answer means no click
+        self._once(f"{found}", "setTimeout(() => e.click(), 0)", f"a button {words!r}")
+
+    def write(self, field: str, value: str) -> None:
+        """Type into a field, or choose the option of a group."""
+        found = f"document.querySelector('[name={field}]:not([type=radio]), [name={field}][value={value!r}]')"
+        typed = f"e.value = {value!r}, e.dispatchEvent(new Event('input', {{bubbles: true}}))"
+        self._once(found, f"e.type === 'radio' ? e.click() : ({typed})", f"a field {field}")
+
+    def _once(self, found: str, act: str, what: str) -> None:
+        """Do something with an element `e` as soon as the page is whole and has it: in one step, since
+        scripts and loading pages may take it away between two."""
+        script = f"(e => document.readyState === 'complete' && e ? ({act}, true) : false)({found})"
+        eventually(lambda: self.run(script) is True, what, 60.0)
 
     def without_scripts(self) -> None:
         """Load what comes next as a browser would that runs no scripts."""
@@ -92,7 +143,10 @@ class Browser:
         while True:
             answer = self._receive()
             if answer.get("id") == self._id:
-                assert "error" not in answer, answer["error"]
+                error = answer.get("error")
+                if error is not None and any(words in error["message"] for words in GONE):
+                    raise PageGone(error["message"])
+                assert error is None, error
                 return answer["result"]
 
     def _receive(self) -> Any:

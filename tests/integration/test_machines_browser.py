@@ -36,68 +36,38 @@ def gone_afterwards(cloud: Cloud) -> Iterator[None]:
         done(cloud, "DELETE", f"/machines/{NAME}?force=true")
 
 
-def seen(browser: Browser) -> str:
-    return str(browser.run("document.body ? document.body.innerText : ''"))
-
-
-def wait_for(browser: Browser, words: str, within_s: float = 20.0) -> None:
-    eventually(lambda: words in seen(browser), f"the page to say {words!r}", within_s)
-
-
-def click(browser: Browser, words: str) -> None:
-    """Press the button, or follow the link, that reads so."""
-    found = f"[...document.querySelectorAll('button, a')].find(e => e.innerText.trim() === {words!r})"
-    eventually(lambda: browser.run(f"{found} !== undefined"), f"a button {words!r}")
-    browser.run(f"{found}.click()")
-
-
-def write(browser: Browser, field: str, value: str) -> None:
-    """Type into a field, or choose the option of a group."""
-    there = f"document.querySelector('[name={field}]')"
-    eventually(lambda: browser.run(f"{there} !== null"), f"a field {field}")
-    if browser.run(f"{there}.type") == "radio":
-        browser.run(f"document.querySelector('[name={field}][value=\"{value}\"]').click()")
-        return
-    browser.run(f"{there}.value = {value!r}")
-    browser.run(f"{there}.dispatchEvent(new Event('input', {{bubbles: true}}))")
-
-
-def path(browser: Browser) -> str:
-    return str(browser.run("location.pathname"))
-
-
 def test_a_machine_is_made_through_the_form_and_followed_until_it_runs(
     browser: Browser, cloud: Cloud
 ) -> None:
     before = free_mb(cloud)[WHERE]
     browser.open(f"{cloud.url}clouds/{WHERE}")
-    wait_for(browser, memory(before))
-    assert NAME not in seen(browser)
+    browser.wait_for(memory(before))
+    assert NAME not in browser.seen()
 
     browser.open(f"{cloud.url}machines")
-    click(browser, "Create a machine")
-    eventually(lambda: path(browser) == "/machines/new", "the form")
-    write(browser, "name", NAME)
-    write(browser, "flavor", "small")
-    wait_for(browser, f"It would go to {WHERE}.")
-    click(browser, "Create it")
-    eventually(lambda: path(browser).startswith("/tasks/"), "the page of its task")
+    browser.click("Create a machine")
+    browser.wait_for_path("/machines/new")
+    browser.write("name", NAME)
+    browser.write("flavor", "small")
+    browser.wait_for(f"It would go to {WHERE}.")
+    browser.click("Create it")
+    browser.wait_for_path("/tasks/")
     browser.run("window.mark = 'still the same document'")
-    wait_for(browser, f"To {NAME}")
-    text = seen(browser)
+    browser.wait_for(f"To {NAME}")
+    text = browser.seen()
     assert f"Make disk 1 of 20 GB on {WHERE}" in text and f"{NAME} is running" in text
     assert browser.run("window.mark") == "still the same document"
 
-    click(browser, f"To {NAME}")
-    eventually(lambda: path(browser).startswith("/machines/"), "the page of the machine instance")
+    browser.click(f"To {NAME}")
+    browser.wait_for_path("/machines/")
     eventually(lambda: browser.run("document.querySelector('h1')?.innerText") == NAME, "its name")
-    wait_for(browser, "running")
-    click(browser, WHERE)
-    eventually(lambda: path(browser) == f"/clouds/{WHERE}", "the page of its cloud instance")
-    wait_for(browser, NAME)
+    browser.wait_for("running")
+    browser.click(WHERE)
+    browser.wait_for_path(f"/clouds/{WHERE}")
+    browser.wait_for(NAME)
     after = free_mb(cloud)[WHERE]
     assert after == before - 2048 - OVERHEAD_MB
-    wait_for(browser, memory(after))
+    browser.wait_for(memory(after))
 
 
 def test_one_that_fits_nowhere_is_refused_with_the_reason_of_each_cloud_instance(
@@ -105,13 +75,13 @@ def test_one_that_fits_nowhere_is_refused_with_the_reason_of_each_cloud_instance
 ) -> None:
     before = len(tasks(cloud))
     browser.open(f"{cloud.url}machines/new")
-    write(browser, "name", NAME)
-    write(browser, "flavor", "")
-    write(browser, "memory_mb", "60 GB")
-    write(browser, "vcpus", "10")
-    click(browser, "Create it")
-    wait_for(browser, "It was not created.")
-    text = seen(browser)
+    browser.write("name", NAME)
+    browser.write("flavor", "")
+    browser.write("memory_mb", "60 GB")
+    browser.write("vcpus", "10")
+    browser.click("Create it")
+    browser.wait_for("It was not created.")
+    text = browser.seen()
     for reason in (
         f"{WHERE}\n\nRefused:\n52.3 GB free, 60.1 GB needed: 7.8 GB short",
         "cloud2.example.org\n\nRefused:\n38.0 GB free, 60.1 GB needed: 22.1 GB short",
@@ -122,28 +92,28 @@ def test_one_that_fits_nowhere_is_refused_with_the_reason_of_each_cloud_instance
     assert browser.run("document.querySelector('[name=memory_mb]').value") == "60 GB", "it stays typed"
     assert len(tasks(cloud)) == before and state_of(cloud, NAME) is None
 
-    write(browser, "memory_mb", "1 GB")
-    write(browser, "vcpus", "1")
-    click(browser, "Create it")
-    wait_for(browser, f"To {NAME}")
+    browser.write("memory_mb", "1 GB")
+    browser.write("vcpus", "1")
+    browser.click("Create it")
+    browser.wait_for(f"To {NAME}")
     assert machine(cloud, NAME)["memory_mb"] == 1024
 
 
 def test_deleting_a_running_one_wants_its_name_typed(browser: Browser, cloud: Cloud) -> None:
     done(cloud, "POST", "/machines", {"name": NAME, "memory_mb": 512, "disks": [{"size_gb": 1}]})
     browser.open(f"{cloud.url}machines/{NAME}")
-    click(browser, "Delete …")
-    eventually(lambda: path(browser) == f"/machines/{NAME}/delete", "the page that asks once more")
-    wait_for(browser, "It is running.")
-    write(browser, "name", "desk2.example.org")
+    browser.click("Delete …")
+    browser.wait_for_path(f"/machines/{NAME}/delete")
+    browser.wait_for("It is running.")
+    browser.write("name", "desk2.example.org")
     browser.run("document.querySelector('[name=force]').click()")
-    click(browser, "Delete it")
-    wait_for(browser, "It was not deleted.")
+    browser.click("Delete it")
+    browser.wait_for("It was not deleted.")
     assert state_of(cloud, NAME) == "running"
-    write(browser, "name", NAME)
+    browser.write("name", NAME)
     assert browser.run("document.querySelector('[name=force]').checked") is True
-    click(browser, "Delete it")
-    eventually(lambda: path(browser).startswith("/tasks/"), "the page of its task")
+    browser.click("Delete it")
+    browser.wait_for_path("/tasks/")
     eventually(lambda: state_of(cloud, NAME) is None, f"{NAME} to be gone")
 
 

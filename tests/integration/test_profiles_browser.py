@@ -50,32 +50,18 @@ def stocked(cobbler: Bench, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         made.stop()
 
 
-def seen(browser: Browser) -> str:
-    return str(browser.run("document.body ? document.body.innerText : ''"))
-
-
-def wait_for(browser: Browser, words: str, within_s: float = 20.0) -> None:
-    eventually(lambda: words in seen(browser), f"the page to say {words!r}", within_s)
-
-
-def press(browser: Browser, words: str) -> None:
-    found = f"[...document.querySelectorAll('button, a')].find(e => e.innerText.trim() === {words!r})"
-    eventually(lambda: browser.run(f"{found} !== undefined"), f"a button {words!r}")
-    browser.run(f"{found}.click()")
-
-
 def test_a_profile_that_is_registered_appears_without_a_reload(
     browser: Browser, stocked: Cloud, cobbler: Bench
 ) -> None:
     browser.open(stocked.url)
-    press(browser, "Profiles")
-    wait_for(browser, PROFILE)
-    text = seen(browser)
+    browser.click("Profiles")
+    browser.wait_for(PROFILE)
+    text = browser.seen()
     for words in ("for the web team", "1 GB, 2 vCPUs, 8 GB disk", "x86_64", "asked"):
         assert words in text
     browser.run("window.mark = 'still the same document'")
     cobbler.register("registered-just-now")
-    wait_for(browser, "registered-just-now")
+    browser.wait_for("registered-just-now")
     assert browser.run("window.mark") == "still the same document"
 
 
@@ -87,20 +73,20 @@ def test_a_profile_leads_to_a_form_that_has_it_chosen_and_says_where_it_would_go
     link = f"({links}.find(e => e.checkVisibility()) || null)"
     eventually(lambda: browser.run(f"{link} !== null"), "the link of the profile")
     browser.run(f"{link}.click()")
-    wait_for(browser, "Create a machine instance")
+    browser.wait_for("Create a machine instance")
     assert browser.run("document.querySelector('[name=source]:checked').value") == "profile"
     assert browser.run("document.querySelector('[name=profile]').value") == PROFILE
     assert browser.run("document.querySelector('[name=metadata]').checkVisibility()") is True
     assert browser.run("document.querySelector('[name=user_data]').checkVisibility()") is False
     # the test driver has no QEMU, so that koan is of no use there
-    wait_for(browser, "no koan, which installs from profiles")
+    browser.wait_for("no koan, which installs from profiles")
 
 
 @pytest.mark.parametrize("page", ["profiles", f"machines/new?profile={PROFILE}"])
 def test_it_fits_a_phone_and_is_reached_by_the_keyboard(browser: Browser, stocked: Cloud, page: str) -> None:
     browser._page("Emulation.setDeviceMetricsOverride", **PHONE)
     browser.open(f"{stocked.url}{page}")
-    wait_for(browser, PROFILE)
+    browser.wait_for(PROFILE)
     browser.run("document.querySelectorAll('details').forEach(e => e.open = true)")
     assert browser.run("document.documentElement.scrollWidth") <= 390
     reachable = "[...document.querySelectorAll('main a, main button, main input, main select, main summary')]"
@@ -131,8 +117,8 @@ def test_the_catalogue_is_there_after_a_restart_though_cobbler_is_not(
             cloud.end(MASTER)
             cloud.start_master()
             browser.open(f"{cloud.url}profiles")
-            wait_for(browser, "The cobbler server cannot be asked for")
-            assert PROFILE in seen(browser) and "refused" in seen(browser)
+            browser.wait_for("The cobbler server cannot be asked for")
+            assert PROFILE in browser.seen() and "refused" in browser.seen()
             told = ask(cloud, "GET", "/api/v1/profiles").json
             assert [item["name"] for item in told["items"]] == [PROFILE]
             assert told["catalogue"]["observed_at"] and told["catalogue"]["failing_since"]
