@@ -102,7 +102,8 @@ class Browser:
 
     def write(self, field: str, value: str) -> None:
         """Type into a field, or choose the option of a group."""
-        found = f"document.querySelector('[name={field}]:not([type=radio]), [name={field}][value={value!r}]')"
+        one = f"[name={field}][value={json.dumps(value)}]"
+        found = f"document.querySelector({json.dumps(f'[name={field}]:not([type=radio]), {one}')})"
         typed = f"e.value = {value!r}, e.dispatchEvent(new Event('input', {{bubbles: true}}))"
         self._once(found, f"e.type === 'radio' ? e.click() : ({typed})", f"a field {field}")
 
