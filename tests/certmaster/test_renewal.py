@@ -67,7 +67,7 @@ def test_nobody_else_can_renew(authority: Make, keys: list[bytes]) -> None:
         asked(keys[1], other, keys[2]),  # with the key of another machine
         (ca.make_request(keys[2], NAME), signature),  # with what was captured, for one's own key
         (csr, b""),
-        (csr, signature[:-1] + b"\0"),
+        (csr, signature[:-1] + bytes([signature[-1] ^ 1])),
         asked(keys[0], other, keys[1]),  # signed for another certificate
     ]
     for one_csr, one_signature in refused:
