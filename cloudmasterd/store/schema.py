@@ -149,6 +149,38 @@ _SIX = (
     "ALTER TABLE cloud ADD COLUMN profile TEXT",
 )
 
+_SEVEN = (
+    # password: the PHC text of its scrypt; NULL for who signs in through the proxy only. scope: a JSON list
+    """CREATE TABLE user (
+        name TEXT PRIMARY KEY, password TEXT, role TEXT NOT NULL, scope TEXT NOT NULL DEFAULT '[]',
+        disabled INTEGER NOT NULL DEFAULT 0, title TEXT NOT NULL DEFAULT '', created_at TEXT NOT NULL,
+        password_changed_at TEXT, last_login_at TEXT, revision INTEGER NOT NULL) WITHOUT ROWID""",
+    # secret_hash: SHA-256 of what the program or the browser shows; neither is kept
+    """CREATE TABLE token (
+        id TEXT PRIMARY KEY, user TEXT NOT NULL REFERENCES user (name) ON DELETE CASCADE, title TEXT NOT NULL,
+        secret_hash TEXT NOT NULL, role TEXT NOT NULL, scope TEXT NOT NULL DEFAULT '[]',
+        created_at TEXT NOT NULL, expires_at TEXT, last_used_at TEXT, last_address TEXT NOT NULL DEFAULT '',
+        revoked_at TEXT) WITHOUT ROWID""",
+    "CREATE UNIQUE INDEX token_by_secret ON token (secret_hash)",
+    "CREATE INDEX token_by_user ON token (user)",
+    """CREATE TABLE session (
+        id TEXT PRIMARY KEY, secret_hash TEXT NOT NULL,
+        user TEXT NOT NULL REFERENCES user (name) ON DELETE CASCADE, created_at TEXT NOT NULL,
+        seen_at TEXT NOT NULL, address TEXT NOT NULL DEFAULT '', agent TEXT NOT NULL DEFAULT ''
+        ) WITHOUT ROWID""",
+    "CREATE UNIQUE INDEX session_by_secret ON session (secret_hash)",
+    "CREATE INDEX session_by_user ON session (user)",
+    # append-only: `hash` covers the row and `previous`, the hash of the row before it
+    """CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, who TEXT NOT NULL, means TEXT NOT NULL,
+        credential TEXT NOT NULL DEFAULT '', address TEXT NOT NULL DEFAULT '',
+        request_id TEXT NOT NULL DEFAULT '', action TEXT NOT NULL, target TEXT NOT NULL DEFAULT '',
+        result TEXT NOT NULL, status INTEGER, reason TEXT NOT NULL DEFAULT '',
+        detail TEXT NOT NULL DEFAULT '{}', previous TEXT NOT NULL, hash TEXT NOT NULL)""",
+    "CREATE INDEX audit_by_who ON audit (who)",
+    "CREATE INDEX audit_by_target ON audit (target)",
+)
+
 MIGRATIONS = (
     Migration(1, _ONE),
     Migration(2, _TWO),
@@ -156,4 +188,5 @@ MIGRATIONS = (
     Migration(4, _FOUR),
     Migration(5, _FIVE),
     Migration(6, _SIX),
+    Migration(7, _SEVEN),
 )

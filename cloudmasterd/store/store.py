@@ -40,7 +40,8 @@ class Store:
 
     Opening creates or migrates it. Raises StoreLocked when another cloud master has it, StoreTooNew when a
     newer one wrote it, StoreError when it cannot be used; every method raises StoreError when it stops being
-    usable. Changes are numbered: revisions are the number of a row's latest change.
+    usable. Changes are numbered: revisions are the number of a row's latest change. `web_key` is a secret of
+    this database: what pages prove with it they can prove after a restart, too.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Store:
                 self._writer.skip(_SKIP)
                 self._writer.run(_take_up_numbers, doing="open", durable=True)
                 lock.unclean = False
-            self._writer.run(lambda unit: writing.adopt_policy(unit, policy), doing="open", durable=True)
+            self.web_key = self._writer.run(self._take_up, doing="open", durable=True)
             self._writer.run(_take_up_events, doing="open")
             self._closing = stack.pop_all()
         self.tasks = TaskStore(self._writer, self._readers, policy, self._clock, keep_tasks_days)
@@ -75,6 +76,10 @@ class Store:
         self.images = ImageStore(self._writer, self._readers)
         self.profiles = ProfileStore(self._writer, self._readers)
         self.installs = InstallStore(self._writer, self._readers)
+
+    def _take_up(self, unit: Unit) -> str:
+        writing.adopt_policy(unit, self._policy)
+        return _web_key(unit, self._clock)
 
     def close(self) -> None:
         """Close the database and let another process have it; a second call does nothing."""
@@ -206,3 +211,12 @@ def _take_up_numbers(unit: Unit) -> None:
 
 def _take_up_events(unit: Unit) -> None:
     unit.latest_event = latest_event(unit)
+
+
+def _web_key(unit: Unit, clock: Clock) -> str:
+    known = unit.raw.execute("SELECT value FROM meta WHERE key = 'web_key'").fetchone()
+    if known is not None:
+        return str(known[0])
+    key = clock.new_token()
+    unit.raw.execute("INSERT INTO meta (key, value) VALUES ('web_key', ?)", (key,))
+    return key

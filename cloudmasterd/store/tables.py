@@ -4,6 +4,8 @@ A machine instance is in two tables. `sighting` says what a cloud instance repor
 cloud instance that has it; one of them is shown. `machine` is what belongs to the machine instance itself and
 goes with it from one cloud instance to the next.
 
+Who may do what, and what was done, is in `tables_people.py`.
+
 A task is one row of `task`, with a row of `step` for each step, of `task_log` for each line of its log, and
 of `reservation` while it holds memory.
 """
@@ -12,11 +14,13 @@ from __future__ import annotations
 
 from sqlobject import FloatCol, IntCol, SQLObject, StringCol
 
+from cloudmasterd.store.tables_people import Audit, Session, Token, User
+
 _REGISTRY = "cloudmasterd"  # of SQLObject: keeps these names apart from other users of it in the process
 
 
 class Meta(SQLObject):
-    """Facts about the database: schema_version, change_count, policy."""
+    """Facts about the database: schema_version, change_count, policy, web_key."""
 
     class sqlmeta:  # noqa: N801  SQLObject's word
         """The key is the name of the fact."""
@@ -328,4 +332,8 @@ TABLES = (
     Profile,
     Catalogue,
     Install,
+    User,
+    Token,
+    Session,
+    Audit,
 )

@@ -154,6 +154,18 @@ def test_a_migrated_database_goes_on_working(old: Path):
     store.close()
 
 
+def test_a_database_without_people_has_none_after_its_migration(path: Path):
+    store = Store(make(path, V2))
+    key = store.web_key
+    store.close()
+    for table in ("user", "token", "session", "audit"):
+        assert look(path, f"SELECT count(*) FROM {table}") == [(0,)]
+    assert len(key) == 43
+    store = Store(path)
+    assert store.web_key == key, "what pages proved with it goes on being proved"
+    store.close()
+
+
 def test_a_copy_is_kept_of_a_database_before_its_migration(old: Path):
     before = dump(old)
     Store(old).close()
