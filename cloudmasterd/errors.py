@@ -7,6 +7,9 @@
      |   |- MachineExists
      |   |- NoRoom
      |   `- StaleVersion   it changed since you read it: read it again
+     |- Unauthenticated    nobody knows who asks: sign in, or send a token that is good
+     |- Forbidden          it is known who asks, and they may not
+     |- TooManyAttempts    wrong passwords came too often: wait   (retry_after_s)
      |- FabricError        a cloud instance did not do what was asked
      |   |- CloudUnreachable   no answer
      |   |- CloudRefused       it answered that we may not, or its certificate is not to be trusted
@@ -67,6 +70,22 @@ class NoRoom(Conflict):
 
 class StaleVersion(Conflict):
     """What is to be changed has changed since the caller read it."""
+
+
+class Unauthenticated(CloudError):
+    """Nobody knows who asks; the text says how to show that."""
+
+
+class Forbidden(CloudError):
+    """Who asks is known, and may not; the text says what it takes."""
+
+
+class TooManyAttempts(CloudError):
+    """Wrong passwords came too often; in `retry_after_s` seconds another try is taken."""
+
+    def __init__(self, text: str, retry_after_s: int) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
 
 
 class FabricError(CloudError):

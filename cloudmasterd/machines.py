@@ -33,6 +33,7 @@ from cloudmasterd.placing import Placing, Rules
 from cloudmasterd.profiles import Profiles
 from cloudmasterd.recipes import act, change, create, delete, origin
 from cloudmasterd.recipes.tools import path_of
+from cloudmasterd.rights import Scope
 from cloudmasterd.spec import Change, MachineSpec
 from cloudmasterd.store import Store
 from cloudmasterd.store.room import Room
@@ -47,12 +48,13 @@ Decide = Callable[[Room], NewTask]
 
 @dataclass(frozen=True)
 class Asker:
-    """Who asks, in which request; with a `key`, the same request asked again gets the same task."""
+    """Who asks, in which request; with a `key`, the same request of theirs asked again gets the same task."""
 
     name: str
     request_id: str
     key: Optional[str] = None
     request_hash: str = ""
+    scopes: tuple[Scope, ...] = ()  # what they may change is within each of these
 
 
 class Machines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cloudmasterd.rights import Role
 from cloudmasterd.web.api import changes as changes_api
 from cloudmasterd.web.api import clouds as clouds_api
 from cloudmasterd.web.api import events as events_api
@@ -28,6 +29,9 @@ from cloudmasterd.web.router import Route
 from cloudmasterd.web.site import Site
 from cloudmasterd.web.waiting import Waits
 
+OPERATOR = Role.OPERATOR
+VIEWER = Role.VIEWER
+
 TOKENS = "/api/v1/enrolment-tokens"
 IMAGES = "/api/v1/images"
 PROFILES = "/api/v1/profiles"
@@ -41,37 +45,37 @@ def api_table(site: Site, clouds: Clouds, waits: Waits) -> tuple[Route, ...]:
     tasks, events, room = Tasks(site, waits), Events(site, waits), Room(site)
     list_clouds, list_machines = clouds_api.LIST_PARAMS, machines_api.LIST_PARAMS
     return (
-        Route("GET", "/api/v1/clouds", clouds.list, list_clouds, kept=True),
-        Route("GET", "/api/v1/clouds/{cloud}", clouds.get, kept=True),
+        Route("GET", "/api/v1/clouds", clouds.list, list_clouds, kept=True, role=VIEWER),
+        Route("GET", "/api/v1/clouds/{cloud}", clouds.get, kept=True, role=VIEWER),
         Route("PATCH", "/api/v1/clouds/{cloud}", clouds.change, body=Body.JSON),
-        Route("POST", "/api/v1/clouds/{cloud}/refresh", clouds.refresh),
-        Route("GET", "/api/v1/clouds/{cloud}/resources", clouds.resources),
+        Route("POST", "/api/v1/clouds/{cloud}/refresh", clouds.refresh, role=OPERATOR),
+        Route("GET", "/api/v1/clouds/{cloud}/resources", clouds.resources, role=VIEWER),
         Route("POST", "/api/v1/clouds/{cloud}/rebuild", Rebuilds(site, waits).rebuild, body=Body.JSON),
-        Route("GET", MACHINES, machines.list, list_machines, kept=True),
-        Route("GET", MACHINE, machines.get, kept=True),
+        Route("GET", MACHINES, machines.list, list_machines, kept=True, role=VIEWER),
+        Route("GET", MACHINE, machines.get, kept=True, role=VIEWER),
         *_changes(Changes(site, waits)),
         *_images(Images(site)),
         *_profiles(Profiles(site)),
         *_enrolment(EnrolmentTokens(site)),
-        Route("GET", "/api/v1/tasks", tasks.list, tasks_api.LIST_PARAMS),
-        Route("GET", "/api/v1/tasks/{task}", tasks.get),
-        Route("POST", "/api/v1/tasks/{task}/cancel", tasks.cancel, body=Body.EMPTY),
-        Route("GET", "/api/v1/events", events.list, events_api.LIST_PARAMS),
-        Route("GET", "/api/v1/flavors", room.flavors),
-        Route("GET", "/api/v1/capacity", room.capacity),
-        Route("POST", "/api/v1/placements", room.place, body=Body.JSON),
-        Route("GET", "/api/v1/openapi.json", api.get),
+        Route("GET", "/api/v1/tasks", tasks.list, tasks_api.LIST_PARAMS, role=VIEWER),
+        Route("GET", "/api/v1/tasks/{task}", tasks.get, role=VIEWER),
+        Route("POST", "/api/v1/tasks/{task}/cancel", tasks.cancel, body=Body.EMPTY, role=OPERATOR),
+        Route("GET", "/api/v1/events", events.list, events_api.LIST_PARAMS, role=VIEWER),
+        Route("GET", "/api/v1/flavors", room.flavors, role=VIEWER),
+        Route("GET", "/api/v1/capacity", room.capacity, role=VIEWER),
+        Route("POST", "/api/v1/placements", room.place, body=Body.JSON, role=VIEWER),
+        Route("GET", "/api/v1/openapi.json", api.get, role=VIEWER),
         *_reports(Reports(site)),
-        Route("GET", "/healthz", health.live, media=None),
-        Route("GET", "/readyz", health.ready, media=None),
+        Route("GET", "/healthz", health.live, media=None, role=None),
+        Route("GET", "/readyz", health.ready, media=None, role=None),
     )
 
 
 def _reports(reports: Reports) -> tuple[Route, ...]:
     path, params = "/install/{token}/{phase}", installs_api.REPORT_PARAMS
     return (
-        Route("GET", path, reports.take, params, media=None),
-        Route("POST", path, reports.take, params, media=None, body=Body.FORM),
+        Route("GET", path, reports.take, params, media=None, role=None),
+        Route("POST", path, reports.take, params, media=None, body=Body.FORM, role=None),
     )
 
 
@@ -85,34 +89,41 @@ def _enrolment(tokens: EnrolmentTokens) -> tuple[Route, ...]:
 
 def _images(images: Images) -> tuple[Route, ...]:
     return (
-        Route("GET", IMAGES, images.list, images_api.LIST_PARAMS),
-        Route("POST", IMAGES, images.create, body=Body.JSON),
-        Route("GET", IMAGES + "/{image}", images.get),
-        Route("DELETE", IMAGES + "/{image}", images.delete, body=Body.EMPTY),
-        Route("PUT", IMAGES + "/{image}/data", images.receive, images_api.DATA_PARAMS, body=Body.BYTES),
+        Route("GET", IMAGES, images.list, images_api.LIST_PARAMS, role=VIEWER),
+        Route("POST", IMAGES, images.create, body=Body.JSON, role=OPERATOR),
+        Route("GET", IMAGES + "/{image}", images.get, role=VIEWER),
+        Route("DELETE", IMAGES + "/{image}", images.delete, body=Body.EMPTY, role=OPERATOR),
+        Route(
+            "PUT",
+            IMAGES + "/{image}/data",
+            images.receive,
+            images_api.DATA_PARAMS,
+            body=Body.BYTES,
+            role=OPERATOR,
+        ),
     )
 
 
 def _profiles(profiles: Profiles) -> tuple[Route, ...]:
     return (
-        Route("GET", PROFILES, profiles.list, profiles_api.LIST_PARAMS),
-        Route("POST", PROFILES + "/refresh", profiles.refresh),
-        Route("GET", PROFILES + "/{profile}", profiles.get),
+        Route("GET", PROFILES, profiles.list, profiles_api.LIST_PARAMS, role=VIEWER),
+        Route("POST", PROFILES + "/refresh", profiles.refresh, role=OPERATOR),
+        Route("GET", PROFILES + "/{profile}", profiles.get, role=VIEWER),
     )
 
 
 def _changes(changes: Changes) -> tuple[Route, ...]:
     deleting, acting = changes_api.DELETE_PARAMS, (changes_api.FORCE,)
     return (
-        Route("POST", MACHINES, changes.create, body=Body.JSON),
-        Route("PATCH", MACHINE, changes.change, body=Body.JSON),
-        Route("DELETE", MACHINE, changes.delete, deleting, body=Body.EMPTY),
-        Route("POST", MACHINE + "/adopt", changes.adopt, body=Body.EMPTY),
-        Route("POST", MACHINE + "/start", changes.act("start"), acting, body=Body.EMPTY),
-        Route("POST", MACHINE + "/shutdown", changes.act("shutdown"), acting, body=Body.EMPTY),
-        Route("POST", MACHINE + "/poweroff", changes.act("poweroff"), acting, body=Body.EMPTY),
-        Route("POST", MACHINE + "/reboot", changes.act("reboot"), acting, body=Body.EMPTY),
-        Route("POST", MACHINE + "/reset", changes.act("reset"), acting, body=Body.EMPTY),
-        Route("POST", MACHINE + "/pause", changes.act("pause"), acting, body=Body.EMPTY),
-        Route("POST", MACHINE + "/resume", changes.act("resume"), acting, body=Body.EMPTY),
+        Route("POST", MACHINES, changes.create, body=Body.JSON, role=OPERATOR),
+        Route("PATCH", MACHINE, changes.change, body=Body.JSON, role=OPERATOR),
+        Route("DELETE", MACHINE, changes.delete, deleting, body=Body.EMPTY, role=OPERATOR),
+        Route("POST", MACHINE + "/adopt", changes.adopt, body=Body.EMPTY, role=OPERATOR),
+        Route("POST", MACHINE + "/start", changes.act("start"), acting, body=Body.EMPTY, role=OPERATOR),
+        Route("POST", MACHINE + "/shutdown", changes.act("shutdown"), acting, body=Body.EMPTY, role=OPERATOR),
+        Route("POST", MACHINE + "/poweroff", changes.act("poweroff"), acting, body=Body.EMPTY, role=OPERATOR),
+        Route("POST", MACHINE + "/reboot", changes.act("reboot"), acting, body=Body.EMPTY, role=OPERATOR),
+        Route("POST", MACHINE + "/reset", changes.act("reset"), acting, body=Body.EMPTY, role=OPERATOR),
+        Route("POST", MACHINE + "/pause", changes.act("pause"), acting, body=Body.EMPTY, role=OPERATOR),
+        Route("POST", MACHINE + "/resume", changes.act("resume"), acting, body=Body.EMPTY, role=OPERATOR),
     )

@@ -24,8 +24,8 @@ _WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,9})\"?")
 
 
 def author_of(asked: Asked) -> Author:
-    """Who changes something at once; nobody signs in yet, so it is the address."""
-    return Author(f"api@{asked.client}")
+    """Who changes something at once."""
+    return Author(asked.who.name)
 
 
 def asker_of(asked: Asked, clock: Clock) -> Asker:
@@ -33,7 +33,7 @@ def asker_of(asked: Asked, clock: Clock) -> Asker:
 
     Two requests with the same key are the same when method, path, query and the body's value are.
     """
-    asker = Asker(name=author_of(asked).name, request_id=asked.request_id)
+    asker = Asker(name=asked.who.name, request_id=asked.request_id, scopes=asked.who.scopes)
     given = asked.headers.get("Idempotency-Key")
     if given is None:
         return asker

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from cloudmasterd import __version__
+from cloudmasterd.rights import ANONYMOUS, Identity
 
 JSON = "application/json"
 HTML = "text/html"
@@ -24,7 +25,7 @@ class Asked:
     """A request that has found its route: names out of the path, checked query parameters, the body's value.
 
     `headers` has those of the request under their usual names (`If-Match`); `body` is a JSON value, or
-    the bytes of a form; `client` is the address the request came from.
+    the bytes of a form; `client` is the address the request came from, `who` whoever sent it.
     """
 
     path: str
@@ -37,6 +38,7 @@ class Asked:
     body: Any = None
     request_id: str = ""
     client: str = ""
+    who: Identity = ANONYMOUS
 
 
 @dataclass(frozen=True)

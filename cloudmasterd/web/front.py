@@ -6,8 +6,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Callable, Optional
+from urllib.parse import quote
 
-from cloudmasterd.errors import CloudError, RemoteFault
+from cloudmasterd.errors import CloudError, Forbidden, RemoteFault, Unauthenticated
+from cloudmasterd.rights import ANONYMOUS, Identity, Role
 from cloudmasterd.web import paths
 from cloudmasterd.web.assets import Assets
 from cloudmasterd.web.body import Body, read_body
@@ -26,6 +28,9 @@ from cloudmasterd.web.waiting import Waits
 log = logging.getLogger(__name__)
 
 SAFE = ("GET", "HEAD", "OPTIONS")
+
+KEPT_FOR = Role.VIEWER  # every route whose replies are kept answers this role, and all who hold it alike
+SIGN_IN = "sign in at /login, or send a token of the API: Authorization: Bearer TOKEN"
 
 
 @dataclass(frozen=True)
@@ -52,31 +57,73 @@ class Front:
         self.site = site
         self.routes = table(site, templates, assets, waits)
         self._router = Router(self.routes)
+        assert all(route.role is KEPT_FOR for route in self.routes if route.kept)
         self._failures = FailurePage(templates)
         self._cache = ReplyCache()
 
     def answer(self, incoming: Incoming) -> Reply:
         """The response to a request."""
-        write_count = self.site.store.write_count
-        kept = self._cache.find(incoming.target, write_count) if incoming.method in ("GET", "HEAD") else None
-        if kept is not None and quality(incoming.accept, JSON) > 0:
-            if kept.etag is not None and matches(incoming.if_none_match, kept.etag):
-                return not_modified(kept.etag)
-            return kept
         path, raw_query = paths.split_target(incoming.target)
         try:
-            if incoming.method == "OPTIONS":
+            who, doubt = self._identify(incoming)
+            kept = self._find_kept(incoming, who)
+            if kept is not None:
+                return kept
+            write_count = self.site.store.write_count
+            if incoming.method == "OPTIONS" and who.role is not None:
                 return Reply(status=204, headers=(("Allow", ", ".join(self._router.allow(path))),))
-            route, names = self._router.find(incoming.method, path)
-            reply = self._pass_on(route, names, path, raw_query, incoming)
+            route, names = self._find_route(incoming.method, path, who, doubt)
+            reply = self._pass_on(route, names, path, raw_query, who, incoming)
         except CloudError as exc:
             return self._refuse(exc, path, incoming)
         if route.kept and reply.status == 200:
             self._cache.keep(incoming.target, write_count, reply)
         return reply
 
+    def _identify(self, incoming: Incoming) -> tuple[Identity, Optional[Unauthenticated]]:
+        """Who it is; of a credential that is no good, what is wrong with it: what anybody may see is there
+        for its bearer too."""
+        try:
+            return self.site.door.identify(incoming.headers, incoming.client), None
+        except Unauthenticated as exc:
+            return ANONYMOUS, exc
+
+    def _find_kept(self, incoming: Incoming, who: Identity) -> Optional[Reply]:
+        if incoming.method not in ("GET", "HEAD") or not who.may(KEPT_FOR):
+            return None
+        kept = self._cache.find(incoming.target, self.site.store.write_count)
+        if kept is None or quality(incoming.accept, JSON) <= 0:
+            return None
+        if kept.etag is not None and matches(incoming.if_none_match, kept.etag):
+            return not_modified(kept.etag)
+        return kept
+
+    def _find_route(
+        self, method: str, path: str, who: Identity, doubt: Optional[Unauthenticated]
+    ) -> tuple[Route, dict[str, str]]:
+        """The route, when `who` may use it; whom nobody knows is not told what there is and what not."""
+        try:
+            route, names = self._router.find(method, path)
+        except CloudError:
+            if who.role is None:
+                raise doubt or Unauthenticated(SIGN_IN) from None
+            raise
+        if route.role is not None and who.role is None:
+            raise doubt or Unauthenticated(SIGN_IN)
+        if route.role is not None and not who.may(route.role):
+            has = "" if who.role is None else who.role.value
+            takes = f"{method} {path[:200]} takes the role {route.role.value}"
+            raise Forbidden(f"{takes}, and {who.name} has {has}: ask an admin")
+        return route, names
+
     def _pass_on(
-        self, route: Route, names: dict[str, str], path: str, raw_query: str, incoming: Incoming
+        self,
+        route: Route,
+        names: dict[str, str],
+        path: str,
+        raw_query: str,
+        who: Identity,
+        incoming: Incoming,
     ) -> Reply:
         if route.media is not None and quality(incoming.accept, route.media) <= 0:
             raise NotAcceptable(
@@ -100,6 +147,7 @@ class Front:
                 body=body,
                 request_id=incoming.request_id,
                 client=incoming.client,
+                who=who,
             )
         )
 
@@ -109,15 +157,27 @@ class Front:
             log.warning("%s %s: %d: %s", incoming.method, paths.shown(path)[:200], problem.status, error)
             if isinstance(error, RemoteFault) and error.traceback:
                 log.info("the cloud instance's own traceback:\n%s", error.traceback)
+        if isinstance(error, Unauthenticated) and _is_page(path) and prefers_html(incoming.accept):
+            return Reply(303, headers=(NO_STORE, ("Location", login_path(incoming))))
         return self.tell(problem, path, incoming.accept)
 
     def tell(self, problem: Problem, path: str, accept: Optional[str]) -> Reply:
         """The response that tells of a problem: a page for people, a document for programs."""
         headers = (NO_STORE, *problem.headers)
-        programs = path.startswith("/api/") or path in ("/api", "/healthz", "/readyz")
-        if not programs and prefers_html(accept):
+        if _is_page(path) and prefers_html(accept):
             return Reply(problem.status, self._failures.show(problem, path), HTML, headers=headers)
         return Reply(problem.status, problem.body(), PROBLEM, headers=headers)
+
+
+def _is_page(path: str) -> bool:
+    return not (path.startswith("/api/") or path in ("/api", "/healthz", "/readyz"))
+
+
+def login_path(incoming: Incoming) -> str:
+    """Where somebody signs in who is to see afterwards what they asked for."""
+    if incoming.method not in SAFE or incoming.target == "/":
+        return "/login"
+    return f"/login?next={quote(incoming.target, safe='/')}"
 
 
 def _is_cross_site(incoming: Incoming) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Callable
 
+from cloudmasterd.rights import Role
 from cloudmasterd.web.api.clouds import Clouds
 from cloudmasterd.web.assets import Assets
 from cloudmasterd.web.body import Body
@@ -33,6 +34,10 @@ from cloudmasterd.web.site import Site
 from cloudmasterd.web.templating import Templates
 from cloudmasterd.web.validate import Param
 
+ADMIN = Role.ADMIN
+OPERATOR = Role.OPERATOR
+VIEWER = Role.VIEWER
+
 
 def page_table(site: Site, templates: Templates, assets: Assets, clouds: Clouds) -> tuple[Route, ...]:
     """The pages; they share `clouds` with the REST interface, and with it the bound on refreshes."""
@@ -45,7 +50,7 @@ def page_table(site: Site, templates: Templates, assets: Assets, clouds: Clouds)
         _page("/images", ImagesPage(site, templates).show, images_page.PARAMS),
         *_profile_pages(ProfilesPage(site, templates)),
         _page("/events", EventsPage(site, templates).show, events_page.PARAMS),
-        Route("GET", "/static/{asset}", assets.get, media=None),
+        Route("GET", "/static/{asset}", assets.get, media=None, role=None),
     )
 
 
@@ -54,12 +59,12 @@ def _cloud_pages(site: Site, templates: Templates, clouds: Clouds) -> tuple[Rout
     rebuild = RebuildPage(site, templates)
     return (
         _page("/clouds/{cloud}", cloud.show),
-        Route("POST", "/clouds/{cloud}/refresh", cloud.refresh, media=HTML),
-        _form("/clouds/{cloud}/maintenance", forms.maintenance),
-        _page("/clouds/{cloud}/change", forms.show),
-        _form("/clouds/{cloud}/change", forms.submit),
-        _page("/clouds/{cloud}/rebuild", rebuild.show),
-        _form("/clouds/{cloud}/rebuild", rebuild.submit),
+        Route("POST", "/clouds/{cloud}/refresh", cloud.refresh, media=HTML, role=OPERATOR),
+        _form("/clouds/{cloud}/maintenance", forms.maintenance, role=ADMIN),
+        _page("/clouds/{cloud}/change", forms.show, role=ADMIN),
+        _form("/clouds/{cloud}/change", forms.submit, role=ADMIN),
+        _page("/clouds/{cloud}/rebuild", rebuild.show, role=ADMIN),
+        _form("/clouds/{cloud}/rebuild", rebuild.submit, role=ADMIN),
     )
 
 
@@ -72,31 +77,35 @@ def _machine_pages(site: Site, templates: Templates) -> tuple[Route, ...]:
     change, delete = ChangePage(site, templates), DeletePage(site, templates)
     return (
         _page("/machines", listed.show, machines_page.PARAMS),
-        _page("/machines/new", create.show, create_page.PARAMS),
+        _page("/machines/new", create.show, create_page.PARAMS, role=OPERATOR),
         _form("/machines/new", create.submit),
         _page("/machines/{machine}", machine.show),
         *(_form(f"/machines/{{machine}}/{action.name}", machine.act) for action in ACTIONS),
-        *(_page(f"/machines/{{machine}}/{a.name}", machine.ask_again) for a in ACTIONS if a.means),
+        *(
+            _page(f"/machines/{{machine}}/{a.name}", machine.ask_again, role=OPERATOR)
+            for a in ACTIONS
+            if a.means
+        ),
         _form("/machines/{machine}/adopt", machine.adopt),
-        _page("/machines/{machine}/change", change.show),
+        _page("/machines/{machine}/change", change.show, role=OPERATOR),
         _form("/machines/{machine}/change", change.submit),
-        _page("/machines/{machine}/delete", delete.show),
+        _page("/machines/{machine}/delete", delete.show, role=OPERATOR),
         _form("/machines/{machine}/delete", delete.submit),
     )
 
 
 def _enrolment_pages(page: EnrolmentPage) -> tuple[Route, ...]:
     return (
-        _page("/enrolment", page.show),
-        _form("/enrolment", page.create),
-        _form("/enrolment/{token}/delete", page.delete),
+        _page("/enrolment", page.show, role=ADMIN),
+        _form("/enrolment", page.create, role=ADMIN),
+        _form("/enrolment/{token}/delete", page.delete, role=ADMIN),
     )
 
 
 def _profile_pages(profiles: ProfilesPage) -> tuple[Route, ...]:
     return (
         _page("/profiles", profiles.show, profiles_page.PARAMS),
-        Route("POST", "/profiles/refresh", profiles.refresh, media=HTML),
+        Route("POST", "/profiles/refresh", profiles.refresh, media=HTML, role=OPERATOR),
     )
 
 
@@ -109,9 +118,14 @@ def _task_pages(site: Site, templates: Templates) -> tuple[Route, ...]:
     )
 
 
-def _page(path: str, show: Callable[[Asked], Reply], params: tuple[Param, ...] = ()) -> Route:
-    return Route("GET", path, show, params, media=HTML)
+def _page(
+    path: str,
+    show: Callable[[Asked], Reply],
+    params: tuple[Param, ...] = (),
+    role: Role = VIEWER,
+) -> Route:
+    return Route("GET", path, show, params, media=HTML, role=role)
 
 
-def _form(path: str, submit: Callable[[Asked], Reply]) -> Route:
-    return Route("POST", path, submit, media=HTML, body=Body.FORM)
+def _form(path: str, submit: Callable[[Asked], Reply], role: Role = OPERATOR) -> Route:
+    return Route("POST", path, submit, media=HTML, body=Body.FORM, role=role)

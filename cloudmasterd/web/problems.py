@@ -17,10 +17,13 @@ from cloudmasterd.errors import (
     CobblerUnreachable,
     Conflict,
     FabricError,
+    Forbidden,
     Invalid,
     NotFound,
     StaleVersion,
     StoreError,
+    TooManyAttempts,
+    Unauthenticated,
     Unsupported,
 )
 
@@ -72,6 +75,9 @@ STATUSES: tuple[tuple[type[CloudError], int], ...] = (
     (LengthRequired, 411),
     (BodyTooSlow, 408),
     (CrossSite, 403),
+    (Unauthenticated, 401),
+    (Forbidden, 403),
+    (TooManyAttempts, 429),
     (Busy, 503),
     (Invalid, 400),
     (NotFound, 404),
@@ -121,6 +127,10 @@ def problem_of(error: CloudError) -> Problem:
         headers = (("Allow", ", ".join(error.allow)),)
     elif isinstance(error, UnsupportedMedia):
         headers = (("Accept", error.accept),)
+    elif isinstance(error, Unauthenticated):
+        headers = (("WWW-Authenticate", 'Bearer realm="cloudmasterd"'),)
+    elif isinstance(error, TooManyAttempts):
+        headers = (("Retry-After", str(error.retry_after_s)),)
     elif isinstance(error, Busy):
         headers = (("Retry-After", str(RETRY_AFTER_S)),)
     return Problem(

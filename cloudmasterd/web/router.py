@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Callable, Optional
 
+from cloudmasterd.rights import Role
 from cloudmasterd.web import paths
 from cloudmasterd.web.body import Body
 from cloudmasterd.web.exchange import JSON, Asked, Reply
@@ -16,7 +17,10 @@ from cloudmasterd.web.validate import Param
 
 @dataclass(frozen=True)
 class Route:
-    """One method of one path. `{word}` in the path is a name; `media` None answers whatever is accepted."""
+    """One method of one path. `{word}` in the path is a name; `media` None answers whatever is accepted.
+
+    `role` is what it takes to ask for it; None answers anybody.
+    """
 
     method: str
     path: str
@@ -25,6 +29,7 @@ class Route:
     media: Optional[str] = JSON
     kept: bool = False  # the reply depends on the store and the target alone
     body: Body = Body.DROPPED
+    role: Optional[Role] = Role.ADMIN
 
 
 class Router:

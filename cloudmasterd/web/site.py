@@ -27,6 +27,7 @@ from cloudmasterd.model import (
 from cloudmasterd.operations import Resources
 from cloudmasterd.placement import Capacity, Placement
 from cloudmasterd.rebuild_spec import RebuildSpec
+from cloudmasterd.rights import ANONYMOUS, Identity
 from cloudmasterd.spec import Change, MachineSpec
 
 
@@ -272,6 +273,24 @@ class EnrolmentCases(Protocol):
         """The requests that wait for a signature, by name."""
 
 
+class Door(Protocol):
+    """Tells who somebody is."""
+
+    def identify(self, headers: Mapping[str, str], address: str) -> Identity:
+        """Who sent a request with these headers from that address; ANONYMOUS when they do not say.
+
+        Unauthenticated for a credential that is no good, Forbidden for one that is forged.
+        """
+
+
+class ClosedDoor:
+    """Knows nobody, so that a site to which nobody gave a door lets nobody in."""
+
+    def identify(self, headers: Mapping[str, str], address: str) -> Identity:
+        """ANONYMOUS."""
+        return ANONYMOUS
+
+
 @dataclass(frozen=True)
 class Site:
     """One cloud master as its pages and its REST interface see it.
@@ -293,3 +312,4 @@ class Site:
     profiles: ProfileCases = cast(ProfileCases, None)  # noqa: RUF009  as above
     enrolment: EnrolmentCases = cast(EnrolmentCases, None)  # noqa: RUF009  as above
     rebuilds: RebuildCases = cast(RebuildCases, None)  # noqa: RUF009  as above
+    door: Door = ClosedDoor()  # noqa: RUF009  it has no state

@@ -26,6 +26,7 @@ from cloudmasterd.recipes import Tools, build_recipes
 from cloudmasterd.store import Store
 from cloudmasterd.tasks import TaskRunner
 from cloudmasterd.web.site import Site
+from tests.admins import AdminsOnly
 from tests.cloudmasterd.web.conftest import served
 from tests.cobbler.bench import Bench
 from tests.installs.host import Host, Refused
@@ -136,7 +137,7 @@ class Master:
         self.machines = Machines(self.store, self.runner, resources, clock, profiles=self.profiles)
         site = Site(
             self.store, self.fleet, clock, "cloud.example.org", 15, list, self.machines,
-            installs=Installs(self.store, clock), profiles=self.profiles,
+            installs=Installs(self.store, clock), profiles=self.profiles, door=AdminsOnly(),
         )  # fmt: skip
         self._stack = contextlib.ExitStack()
         self._stack.callback(self.store.close)

@@ -40,6 +40,7 @@ from cloudmasterd.tasks.recipe import Done, Later, Recipe, StepContext, StepKind
 from cloudmasterd.web.server import application, mount
 from cloudmasterd.web.site import Site
 from cloudmasterd.web.waiting import Waits
+from tests.admins import AdminsOnly
 from tests.fakes import FakeCobbler
 
 START = datetime(2026, 11, 22, 8, 0, 0, tzinfo=timezone.utc)
@@ -246,7 +247,7 @@ def served(site: Site) -> Iterator[int]:
 @pytest.fixture(scope="session")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     store = Store(tmp_path_factory.mktemp("web") / "first.sqlite")
-    site = Site(store, StandInFleet(store), StillClock(), "first", 15, list)
+    site = Site(store, StandInFleet(store), StillClock(), "first", 15, list, door=AdminsOnly())
     with served(site) as number:
         yield number
     store.close()
@@ -267,7 +268,7 @@ def world(port: int, tmp_path: Path) -> Iterator[World]:
     site = Site(
         store, fleet, clock, "cloud.example.org", 15, lambda: problems, machines,
         images=images, installs=installs, profiles=profiles, rebuilds=rebuilds,
-        enrolment=Enrolment(tmp_path / "admin.sock", "cloud.example.org"),
+        enrolment=Enrolment(tmp_path / "admin.sock", "cloud.example.org"), door=AdminsOnly(),
     )  # fmt: skip
     cherrypy.tree.mount(application(site, waits), "")
     runner.start()

@@ -47,7 +47,7 @@ def test_a_create_is_accepted_with_the_place_of_its_task(small: Any) -> None:
     assert task["state"] in ("waiting", "running")
     assert (task["cloud"], task["machine_name"]) == ("cloud1.example.org", "new1.example.org")
     assert [step["state"] for step in task["steps"]].count("done") == 0
-    assert task["asked_by"] == "api@127.0.0.1"
+    assert task["asked_by"] == "admin"
     assert small.get(answer.headers["location"]).json()["id"] == task["id"]
 
 

@@ -167,7 +167,7 @@ STATUSES = {
     "StaleVersion": 412, "Unsupported": 501, "FabricError": 502, "CloudUnreachable": 504, "CloudRefused": 502,
     "ConfigError": 500, "StoreError": 503, "StoreLocked": 503, "StoreTooNew": 503,
     "StartError": 500, "CloudError": 500, "CobblerError": 502, "CobblerUnreachable": 504,
-    "CertmasterUnreachable": 503,
+    "CertmasterUnreachable": 503, "Unauthenticated": 401, "Forbidden": 403,
 }  # fmt: skip
 
 
@@ -179,13 +179,18 @@ def test_every_error_has_its_status(name: str) -> None:
     assert problem_of(error).type.startswith("urn:cloudmasterd:problem:")
 
 
+def test_whoever_has_to_wait_is_told_how_long() -> None:
+    problem = problem_of(errors.TooManyAttempts("wait", 7))
+    assert problem.status == 429 and ("Retry-After", "7") in problem.headers
+
+
 def test_the_table_knows_the_whole_tree() -> None:
     named = {
         name
         for name, value in vars(errors).items()
         if isinstance(value, type) and issubclass(value, CloudError)
     }
-    by_hand = {"RemoteFault"}
+    by_hand = {"RemoteFault", "TooManyAttempts"}
     never_here = {"BackupError"}  # cloudmasterctl's alone
     assert named - by_hand - never_here == set(STATUSES)
 
