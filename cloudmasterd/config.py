@@ -1,4 +1,4 @@
-"""The settings of cloudmasterd: one table that reads the file, checks it and writes its documentation."""
+"""Read the settings of cloudmasterd from their file, check them and document them."""
 
 from __future__ import annotations
 
@@ -8,201 +8,18 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from cloudmasterd.cobbler import Address
 from cloudmasterd.errors import ConfigError
-from cloudmasterd.flavors import DEFAULT_FLAVORS, Flavor, format_flavors
+from cloudmasterd.flavors import Flavor
 from cloudmasterd.placement import Policy
-from cloudmasterd.setting_values import (
-    Parse,
-    WrongValue,
-    absolute_path,
-    address,
-    base_url,
-    cobbler_address,
-    flavors,
-    one_of,
-    policy,
-    profile_name,
-    title,
-    whole_number,
-)
+from cloudmasterd.rights import Role
+from cloudmasterd.setting_values import WrongValue
+from cloudmasterd.settings import SETTINGS, Setting
 
 DEFAULT_FILE = "/etc/cloudmasterd/cloudmasterd.conf"
 SECTION = "main"
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting: its key, its default, what it is for, and how its text becomes a value."""
-
-    key: str
-    default: Any
-    help: str
-    parse: Parse
-    shown_default: str = ""  # for a default that is worked out when the file is read
-    show: Callable[[Any], str] = str  # the way back: the text that gives a value
-
-
-SETTINGS = (
-    Setting(
-        "listen_addr",
-        "127.0.0.1",
-        "Address the pages and the REST interface listen on. There is no login yet: whoever reaches this"
-        " address can use them.",
-        address,
-    ),
-    Setting("listen_port", 8107, "TCP port they listen on.", whole_number(1, 65535)),
-    Setting(
-        "database",
-        Path("/var/lib/cloudmasterd/cloudmasterd.db"),
-        "The SQLite file; it is made when it is not there. Only one cloudmasterd can have it open.",
-        absolute_path,
-    ),
-    Setting(
-        "image_dir",
-        Path("/var/lib/cloudmasterd/images"),
-        "Where the data of images is kept; it is made when it is not there, for its owner alone.",
-        absolute_path,
-    ),
-    Setting(
-        "name",
-        "",
-        "What the pages call this cloud.",
-        title,
-        shown_default="the host name of the cloud master",
-    ),
-    Setting(
-        "func_root",
-        Path("/"),
-        "The directory below which the files of Func and certmaster lie, e.g. etc/func/overlord.conf.",
-        absolute_path,
-    ),
-    Setting(
-        "certmaster_socket",
-        Path("/run/certmaster/admin.sock"),
-        "Where certmaster is asked for one-time tokens: admin_socket of its certmaster.conf. The user"
-        " cloudmasterd runs as must be in the group that admin_group names there.",
-        absolute_path,
-    ),
-    Setting(
-        "poll_interval_s",
-        15,
-        "Seconds between two looks at a cloud instance, give or take 10 %.",
-        whole_number(1, 3600),
-    ),
-    Setting(
-        "minion_timeout_s",
-        10,
-        "Seconds a cloud instance may take for one answer before it counts as unreachable.",
-        whole_number(1, 300),
-    ),
-    Setting(
-        "breaker_max_interval_s",
-        300,
-        "A cloud instance that fails three times in a row is asked less and less often, at last once in"
-        " this many seconds. At least poll_interval_s.",
-        whole_number(1, 86400),
-    ),
-    Setting(
-        "reserve_memory_min_mb",
-        1024,
-        "MB of each cloud instance's memory that no machine instance gets, at least.",
-        whole_number(0, 1 << 30),
-    ),
-    Setting(
-        "reserve_memory_percent",
-        5,
-        "The same in percent of its memory; the larger of the two counts.",
-        whole_number(0, 100),
-    ),
-    Setting(
-        "machine_overhead_mb",
-        128,
-        "MB counted for each active machine instance on top of its own memory.",
-        whole_number(0, 1 << 20),
-    ),
-    Setting(
-        "placement_policy",
-        Policy.MOST_FREE_MEMORY,
-        "Which of the cloud instances that can take a new machine instance gets it: most-free-memory, pack"
-        " (the fullest) or spread (the one with the fewest active).",
-        policy,
-        show=lambda policy: str(policy.value),
-    ),
-    Setting(
-        "flavors",
-        DEFAULT_FLAVORS,
-        "Named sizes, NAME=MEMORY_MB:VCPUS:DISK_GB joined with commas, all in one line.",
-        flavors,
-        show=format_flavors,
-    ),
-    Setting(
-        "tasks_per_cloud",
-        4,
-        "Tasks that may be under way at once on one cloud instance; more wait in line.",
-        whole_number(1, 64),
-    ),
-    Setting(
-        "task_patience_s",
-        600,
-        "Seconds a task keeps trying while its cloud instance does not answer, before it fails.",
-        whole_number(10, 86400),
-    ),
-    Setting(
-        "shutdown_timeout_s",
-        120,
-        "Seconds a machine instance may take to shut down when it is asked to. Then the task fails and"
-        " offers to power it off; nothing is powered off unasked.",
-        whole_number(5, 3600),
-    ),
-    Setting(
-        "cobbler_server",
-        None,
-        "The cobbler server whose profiles machine instances are installed from: HOST, http://HOST or"
-        " https://HOST, the last with the authorities this machine trusts. Its catalogue is read without a"
-        " login; koan on the cloud instances goes to the same host. Empty: no profiles.",
-        cobbler_address,
-        shown_default="none",
-        show=lambda address: str(address or ""),
-    ),
-    Setting(
-        "profile_refresh_s",
-        60,
-        "Seconds between two looks whether the cobbler server's profiles have changed.",
-        whole_number(1, 86400),
-    ),
-    Setting(
-        "public_url",
-        "",
-        "Where installing machines reach this cloud master, through Apache: what they report goes there.",
-        base_url,
-        shown_default="`http://HOST/` with the host name of the cloud master",
-    ),
-    Setting(
-        "install_silent_s",
-        900,
-        "Seconds without a word from an installing machine after which its task says that it is silent.",
-        whole_number(1, 86400),
-    ),
-    Setting(
-        "install_timeout_s",
-        7200,
-        "Seconds an installation may take; then its task fails.",
-        whole_number(1, 604800),
-    ),
-    Setting(
-        "rebuild_profile",
-        "",
-        "The cobbler profile a cloud instance is rebuilt from when the request names none; empty: the one it"
-        " was last rebuilt from.",
-        profile_name,
-        shown_default="none",
-    ),
-    Setting("log_level", "INFO", f"The least that is logged: {', '.join(LOG_LEVELS)}.", one_of(*LOG_LEVELS)),
-)
 
 
 @dataclass(frozen=True)
@@ -211,11 +28,18 @@ class Config:
 
     listen_addr: str
     listen_port: int
+    behind_proxy: bool
+    proxy_addr: tuple[str, ...]
+    proxy_secret_file: Optional[Path]
+    remote_user_role: Optional[Role]
+    session_idle_s: int
+    session_max_s: int
     database: Path
     image_dir: Path
     name: str
     func_root: Path
     certmaster_socket: Path
+    pki_dir: Path
     poll_interval_s: int
     minion_timeout_s: int
     breaker_max_interval_s: int
@@ -251,12 +75,31 @@ def load_config(path: Optional[Path] = None, root: Path = Path("/")) -> Config:
             values[key] = _below(root, value)
     values["name"] = values["name"] or socket.gethostname()
     values["public_url"] = values["public_url"] or f"http://{socket.gethostname()}/"
-    if values["breaker_max_interval_s"] < values["poll_interval_s"]:
-        raise ConfigError(
-            f"{file}: breaker_max_interval_s = {values['breaker_max_interval_s']} is less than"
-            f" poll_interval_s = {values['poll_interval_s']}: give it at least that value"
-        )
+    _check_together(values, file)
     return Config(**values)
+
+
+def _check_together(values: Mapping[str, Any], file: Path) -> None:
+    """What fits each for itself may not fit beside another; raises ConfigError."""
+    for larger, smaller in (
+        ("breaker_max_interval_s", "poll_interval_s"),
+        ("session_max_s", "session_idle_s"),
+    ):
+        if values[larger] < values[smaller]:
+            raise ConfigError(
+                f"{file}: {larger} = {values[larger]} is less than {smaller} = {values[smaller]}: give it at"
+                " least that value"
+            )
+    if values["proxy_secret_file"] is not None and not values["behind_proxy"]:
+        raise ConfigError(
+            f"{file}: proxy_secret_file is set and behind_proxy is not: set behind_proxy = yes, or leave"
+            " proxy_secret_file out"
+        )
+    if values["remote_user_role"] is not None and values["proxy_secret_file"] is None:
+        raise ConfigError(
+            f"{file}: remote_user_role = {values['remote_user_role'].value} needs proxy_secret_file, without"
+            " which nobody is believed to have been signed in by the web server"
+        )
 
 
 def _below(root: Path, path: Path) -> Path:

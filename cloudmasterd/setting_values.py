@@ -10,9 +10,14 @@ from typing import Any, Callable, Optional
 from cloudmasterd.cobbler import Address, parse_address
 from cloudmasterd.flavors import Flavor, parse_flavors
 from cloudmasterd.placement import Policy
+from cloudmasterd.rights import Role
 
 # It goes on the kernel command line of an installer, where not every character can stand.
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]{0,252}(:[0-9]{1,5})?(/[A-Za-z0-9._/+-]*)?")
+
+
+# Those that certmaster's and Func's files take.
+_YES, _NO = ("yes", "true", "1"), ("no", "false", "0")
 
 
 class WrongValue(Exception):  # noqa: N818  what it is, said by its name
@@ -44,6 +49,18 @@ def one_of(*words: str) -> Parse:
     return parse
 
 
+def yes_or_no(text: str) -> bool:
+    """Yes or no, in the words that certmaster's and Func's files take as well."""
+    if text.lower() not in _YES + _NO:
+        raise WrongValue("yes or no")
+    return text.lower() in _YES
+
+
+def shown_yes_or_no(value: bool) -> str:
+    """The way back."""
+    return "yes" if value else "no"
+
+
 def address(text: str) -> str:
     """An IP address or a host name."""
     try:
@@ -59,6 +76,27 @@ def absolute_path(text: str) -> Path:
     if not text.startswith("/") or "\0" in text:
         raise WrongValue("an absolute path, beginning with /")
     return Path(text)
+
+
+def path_or_none(text: str) -> Optional[Path]:
+    """A path from the root, or none."""
+    return absolute_path(text) if text else None
+
+
+def ip_addresses(text: str) -> tuple[str, ...]:
+    """IP addresses joined with commas, each in its shortest form."""
+    try:
+        return tuple(str(ipaddress.ip_address(one.strip())) for one in text.split(","))
+    except ValueError as exc:
+        raise WrongValue("IP addresses joined with commas, such as 127.0.0.1, ::1") from exc
+
+
+def role_of_strangers(text: str) -> Optional[Role]:
+    """What somebody may do who is no user here, or none; never everything."""
+    known = {"none": None, "viewer": Role.VIEWER, "operator": Role.OPERATOR}
+    if text.lower() not in known:
+        raise WrongValue(f"one of {', '.join(known)}")
+    return known[text.lower()]
 
 
 def policy(text: str) -> Policy:

@@ -2,7 +2,7 @@
 
 `PYTHONPATH=. python3 packaging/sample_config.py --into DIR`, when the packages are built. Every setting is
 there as a comment with its default, so that a file nobody edited follows the defaults of the next version,
-and one that somebody edited shows what was changed.
+and one that somebody edited shows what was changed. What holds for the packages alone is set.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from certmaster import config as certmaster_config
-from cloudmasterd.config import SETTINGS
+from cloudmasterd.settings import SETTINGS
 from func import config as func_config
 from func.minion.module import FuncModule
 from func.minion.modules.command import Command
@@ -36,10 +36,11 @@ HOW = "Each setting is here as a comment, with its default: take the # off and c
 
 @dataclass(frozen=True)
 class Sample:
-    """A configuration file: what it is for, and its (key, default, meaning)."""
+    """A configuration file: what it is for, its (key, default, meaning), and what the packages set otherwise."""
 
     purpose: str
     settings: Iterable[tuple[str, str, str]]
+    as_packaged: Mapping[str, str] = field(default_factory=dict)
 
 
 def _written(value: Any) -> str:
@@ -78,6 +79,8 @@ SAMPLES: Mapping[str, Sample] = {
     "/etc/cloudmasterd/cloudmasterd.conf": Sample(
         "the settings of cloudmasterd; `cloudmasterd --check-config` reads it and shows what holds",
         [(setting.key, setting.show(setting.default), setting.help) for setting in SETTINGS],
+        # /etc/httpd/conf.d/cloudmasterd.conf is packaged as well
+        {"behind_proxy": "yes"},
     ),
     "/etc/certmaster/certmaster.conf": Sample(
         "the settings of certmaster, the certificate authority",
@@ -104,6 +107,8 @@ def sample(path: str) -> str:
     parts = [f"{_comment(f'{path}: {what.purpose}.')}\n#\n{_comment(HOW)}\n\n[main]\n"]
     for key, default, meaning in what.settings:
         parts.append(f"\n{_comment(meaning)}\n#{key} = {default}".rstrip() + "\n")
+        if key in what.as_packaged:
+            parts.append(f"{key} = {what.as_packaged[key]}\n")
     return "".join(parts)
 
 

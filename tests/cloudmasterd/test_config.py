@@ -14,6 +14,7 @@ from cloudmasterd.config import SETTINGS, Config, documentation, load_config, sh
 from cloudmasterd.errors import ConfigError
 from cloudmasterd.flavors import Flavor
 from cloudmasterd.placement import Policy
+from cloudmasterd.rights import Role
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -46,6 +47,9 @@ def test_without_a_file_everything_has_its_default(tmp_path: Path) -> None:
     assert config.placement_policy is Policy.MOST_FREE_MEMORY
     assert [flavor.name for flavor in config.flavors] == ["tiny", "small", "medium", "large"]
     assert (config.tasks_per_cloud, config.task_patience_s, config.shutdown_timeout_s) == (4, 600, 120)
+    assert (config.behind_proxy, config.proxy_addr) == (False, ("127.0.0.1", "::1"))
+    assert (config.proxy_secret_file, config.remote_user_role) == (None, None)
+    assert (config.session_idle_s, config.session_max_s) == (3600, 43200)
     assert config.log_level == "INFO"
 
 
@@ -143,6 +147,13 @@ def test_a_file_that_is_not_utf8_says_where(write) -> None:
         ("[main]\ntasks_per_cloud = 0\n", 2, "a whole number from 1 to 64"),
         ("[main]\ntask_patience_s = 1\n", 2, "a whole number from 10 to 86400"),
         ("[main]\nshutdown_timeout_s = 1\n", 2, "a whole number from 5 to 3600"),
+        ("[main]\nbehind_proxy = maybe\n", 2, "behind_proxy = 'maybe' is not right: give yes or no"),
+        ("[main]\nproxy_addr = proxy.example.org\n", 2, "IP addresses joined with commas, such as 127.0.0.1"),
+        ("[main]\nproxy_addr =\n", 2, "IP addresses joined with commas"),
+        ("[main]\nproxy_addr = 10.0.0.0/8\n", 2, "IP addresses joined with commas"),
+        ("[main]\nproxy_secret_file = secret\n", 2, "give an absolute path"),
+        ("[main]\nremote_user_role = admin\n", 2, "give one of none, viewer, operator"),
+        ("[main]\nsession_idle_s = 0\n", 2, "a whole number from 1 to 86400"),
         ("[main]\nname = " + "x" * 101 + "\n", 2, "at most 100 printable characters"),
     ],
 )  # fmt: skip
@@ -159,6 +170,38 @@ def test_a_mistake_is_told_with_its_place_and_what_would_be_right(
 def test_the_breaker_cannot_be_faster_than_the_interval(write) -> None:
     told = complaint(write("[main]\npoll_interval_s = 60\nbreaker_max_interval_s = 30\n"))
     assert "breaker_max_interval_s = 30 is less than poll_interval_s = 60" in told
+
+
+def test_a_session_cannot_be_idle_for_longer_than_it_lasts(write) -> None:
+    told = complaint(write("[main]\nsession_max_s = 600\n"))
+    assert "session_max_s = 600 is less than session_idle_s = 3600" in told
+
+
+def test_a_cloud_behind_a_proxy_that_signs_people_in(write, tmp_path: Path) -> None:
+    text = (
+        "[main]\nbehind_proxy = Yes\nproxy_addr = 192.0.2.1, 2001:DB8:0::1\n"
+        "proxy_secret_file = /etc/cloudmasterd/proxy-secret\nremote_user_role = Viewer\n"
+    )
+    config = load_config(write(text), tmp_path)
+    assert config.behind_proxy
+    assert config.proxy_addr == ("192.0.2.1", "2001:db8::1")
+    assert config.proxy_secret_file == tmp_path / "etc/cloudmasterd/proxy-secret"
+    assert config.remote_user_role is Role.VIEWER
+    assert load_config(write(shown_settings(config))) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "proxy_secret_file = /s\n",
+            "proxy_secret_file is set and behind_proxy is not: set behind_proxy = yes",
+        ),
+        ("behind_proxy = yes\nremote_user_role = viewer\n", "= viewer needs proxy_secret_file"),
+    ],
+)
+def test_a_setting_that_would_have_no_effect_is_an_error(write, text: str, words: str) -> None:
+    assert words in complaint(write("[main]\n" + text))
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::1", "cloud.example.org", "localhost"])

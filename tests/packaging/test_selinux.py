@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudmasterd.config import SETTINGS
+from cloudmasterd.settings import SETTINGS
 from func.config import MINION_SETTINGS
 
 SOURCE = Path(__file__).resolve().parents[2] / "packaging/selinux"
