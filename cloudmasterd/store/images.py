@@ -66,7 +66,7 @@ class ImageStore:
 
     def received(self, name: str, received_bytes: int) -> Image:
         """Note how much of the data is there. A power cut may take that along, and some is sent again."""
-        return self._change(name, "received_bytes = ?", (received_bytes,), durable=False)
+        return self._change(name, "received_bytes = ?", (received_bytes,), piece=True)
 
     def complete(self, name: str, virtual_size: int) -> Image:
         """The data is there and is what was announced."""
@@ -94,7 +94,7 @@ class ImageStore:
 
         return self._writer.run(work, durable=True)
 
-    def _change(self, name: str, sql: str, values: tuple[Any, ...], *, durable: bool = True) -> Image:
+    def _change(self, name: str, sql: str, values: tuple[Any, ...], *, piece: bool = False) -> Image:
         def work(unit: Unit) -> Image:
             get_image(unit.connection, name)
             unit.changed = True
@@ -104,7 +104,7 @@ class ImageStore:
             )
             return get_image(unit.connection, name)
 
-        return self._writer.run(work, durable=durable)
+        return self._writer.run(work, durable=not piece, observed=piece)
 
 
 def find_image(connection: OneConnection, name: str) -> Optional[Image]:

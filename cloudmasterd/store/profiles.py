@@ -97,11 +97,11 @@ class ProfileStore:
             unit.raw.execute("UPDATE catalogue SET modified = ?", (modified,))
             unit.changed = unit.changed or bool(new or gone)
 
-        self._writer.run(work, always=True)
+        self._writer.run(work, always=True, observed=True)
 
     def confirm(self, server: str, at: datetime) -> None:
         """`server` says at the time `at` that nothing has changed."""
-        self._writer.run(lambda unit: _answered(unit, server, at), always=True)
+        self._writer.run(lambda unit: _answered(unit, server, at), always=True, observed=True)
 
     def fail(self, server: str, error: str, at: datetime) -> None:
         """`server` could not be asked at the time `at`, and why; its profiles stay as they were."""
@@ -116,7 +116,7 @@ class ProfileStore:
             )
             unit.changed = True
 
-        self._writer.run(work)
+        self._writer.run(work, observed=True)
 
 
 def _answered(unit: Unit, server: str, at: datetime) -> bool:

@@ -19,6 +19,7 @@ from cloudmasterd.model import (
     MemoryPolicy,
 )
 from cloudmasterd.store import owned, reading, writing
+from cloudmasterd.store.audit import AuditStore, Witness
 from cloudmasterd.store.connection import OneConnection, Readers, translated
 from cloudmasterd.store.events import EventStore, latest_event, skip_ids
 from cloudmasterd.store.images import ImageStore
@@ -61,7 +62,7 @@ class Store:
             with translated(self._path, "open"):
                 connection: OneConnection = stack.enter_context(open_database(self._path))
                 migrate(connection.raw, self._path)
-                self._writer = Writer(connection, self._path)
+                self._writer = Writer(connection, self._path, Witness(self._clock))
             self._readers = Readers(self._path)
             stack.callback(self._readers.close)
             if lock.unclean:
@@ -76,6 +77,7 @@ class Store:
         self.images = ImageStore(self._writer, self._readers)
         self.profiles = ProfileStore(self._writer, self._readers)
         self.installs = InstallStore(self._writer, self._readers)
+        self.audit = AuditStore(self._writer, self._readers, self._clock)
 
     def _take_up(self, unit: Unit) -> str:
         writing.adopt_policy(unit, self._policy)
@@ -139,7 +141,7 @@ class Store:
     def sync_clouds(self, expiries: Mapping[str, Optional[datetime]]) -> None:
         """Take over which cloud instances have a certificate and when each ends; removes none."""
         if expiries:
-            self._writer.run(lambda unit: writing.sync_clouds(unit, expiries))
+            self._writer.run(lambda unit: writing.sync_clouds(unit, expiries), observed=True)
 
     def reconcile(self, inventories: Mapping[str, Inventory], at: datetime) -> None:
         """Take over what cloud instances answered at the time `at`, all or nothing; they are up then.
@@ -148,12 +150,14 @@ class Store:
         answer of a cloud instance.
         """
         if inventories:
-            self._writer.run(lambda unit: writing.reconcile(unit, inventories, at), always=True)
+            self._writer.run(
+                lambda unit: writing.reconcile(unit, inventories, at), always=True, observed=True
+            )
 
     def mark_unreachable(self, errors: Mapping[str, str], at: datetime) -> None:
         """Note that cloud instances did not answer at the time `at`, and why; their figures stay."""
         if errors:
-            self._writer.run(lambda unit: writing.mark_unreachable(unit, errors, at))
+            self._writer.run(lambda unit: writing.mark_unreachable(unit, errors, at), observed=True)
 
     def change_cloud(
         self,

@@ -30,6 +30,11 @@ class Unit:
         self.change = change
         self.changed = False
         self.latest_event: Optional[int] = None  # set where events are written
+        self.when_committed: list[Callable[[], None]] = []  # called by whoever wrote it, after all
+
+
+def _nobody(unit: Unit) -> None:
+    """Sees every unit that changes a fact, and writes nothing along."""
 
 
 class _Batch:
@@ -48,8 +53,11 @@ class _Batch:
 class Writer:
     """Lends the connection that writes to one thread at a time, and counts what is done."""
 
-    def __init__(self, connection: OneConnection, path: Path) -> None:
+    def __init__(
+        self, connection: OneConnection, path: Path, witness: Callable[[Unit], None] = _nobody
+    ) -> None:
         self.connection = connection
+        self._witness = witness
         self.changes = change_count(connection.raw)
         self.writes = 0
         self.latest_event = 0
@@ -69,11 +77,13 @@ class Writer:
         doing: str = "write",
         durable: bool = False,
         always: bool = False,
+        observed: bool = False,
     ) -> Answer:
         """Do `work` in a transaction and return what it returns; nothing is written when it raises.
 
         `durable` waits until it is on the disk, for what nobody could be asked again after a power cut.
-        `always` counts the write even when `work` changed no fact.
+        `always` counts the write even when `work` changed no fact. `observed` says that what changes is what
+        others tell of themselves: it is not what somebody asked for, so the witness does not see it.
         """
         if self._owner == threading.get_ident():
             raise RuntimeError(
@@ -83,12 +93,14 @@ class Writer:
             with self._turn():
                 batch = self._open or self._begin(durable)
                 try:
-                    answer = self._join(batch, work, always)
+                    answer, unit = self._join(batch, work, always, observed)
                 finally:
                     if not self._goes_on(batch):
                         self._end(batch)
             self._await(batch)
-            return answer
+        for note in unit.when_committed:
+            note()
+        return answer
 
     def skip(self, numbers: int) -> None:
         """Let no change to come have one of the next `numbers`."""
@@ -130,7 +142,9 @@ class Writer:
         self._open = _Batch(durable, self.changes)
         return self._open
 
-    def _join(self, batch: _Batch, work: Callable[[Unit], Answer], always: bool) -> Answer:
+    def _join(
+        self, batch: _Batch, work: Callable[[Unit], Answer], always: bool, observed: bool
+    ) -> tuple[Answer, Unit]:
         unit = Unit(self.connection, batch.changes + 1)
         alone = not batch.size  # then the transaction itself is what it can be rolled back to
         if not alone:
@@ -139,6 +153,8 @@ class Writer:
         done = False
         try:
             answer = work(unit)
+            if unit.changed and not observed:
+                self._witness(unit)
             done = True
         finally:
             self._owner = None
@@ -152,7 +168,7 @@ class Writer:
         batch.writes += unit.changed or always
         if unit.latest_event is not None:
             batch.latest_event = unit.latest_event
-        return answer
+        return answer, unit
 
     def _goes_on(self, batch: _Batch) -> bool:
         alive = self.connection.raw.in_transaction
