@@ -28,6 +28,7 @@ from func.overlord.cli import (
     show,
 )
 from func.overlord.cli.context import ERROR, INTERRUPTED, Context
+from func.overlord.cli.output import harmless
 
 COMMANDS: Mapping[str, ModuleType] = {
     "call": call,
@@ -62,12 +63,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         sys.stdout.flush()
         return status
     except NoMinions as exc:
-        print(f"ERROR: {exc}", file=sys.stderr)
+        print(f"ERROR: {harmless(str(exc))}", file=sys.stderr)
         if exc.near:
             print(f"Did you mean {' or '.join(exc.near)}?", file=sys.stderr)
         return ERROR
     except FuncError as exc:
-        print(f"ERROR: {exc}", file=sys.stderr)
+        print(f"ERROR: {harmless(str(exc))}", file=sys.stderr)
         return ERROR
     except BrokenPipeError:
         # Whoever read the output has seen enough; without this the interpreter would complain at its end.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from func.overlord.cli.output import harmless
 from func.overlord.cli.progress import Progress
 from func.overlord.client import Client
 from func.overlord.fanout import Result
@@ -63,7 +64,7 @@ def complain(results: Iterable[Result]) -> None:
     """Say on standard error what went wrong on whom."""
     for result in results:
         if result.error is not None:
-            print(f"{result.minion}: {result.error}", file=sys.stderr)
+            print(f"{result.minion}: {harmless(str(result.error))}", file=sys.stderr)
 
 
 def parser(command: str, description: str) -> argparse.ArgumentParser:

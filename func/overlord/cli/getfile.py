@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from func.overlord.cli.context import MINION_FAILED, OK, Context, complain, parser
-from func.overlord.cli.output import add_json, print_json
+from func.overlord.cli.output import add_json, harmless, print_json
 from func.overlord.cli.progress import Progress
 from func.overlord.files import fetch_file
 
@@ -31,6 +31,10 @@ def run(context: Context, words: Sequence[str]) -> int:
         )
     elif wishes.verbose:
         for result in results:
-            print(f"{result.minion}: {result.value}" if result.error is None else f"{result.minion}: failed")
+            print(
+                harmless(f"{result.minion}: {result.value}")
+                if result.error is None
+                else f"{result.minion}: failed"
+            )
     complain(results)
     return OK if all(result.error is None for result in results) else MINION_FAILED

@@ -11,7 +11,7 @@ from typing import Any, Optional
 from func import wire
 from func.errors import FuncError
 from func.overlord.cli.context import ERROR, NOT_ENDED, OK, Context
-from func.overlord.cli.output import print_json, print_value
+from func.overlord.cli.output import harmless, print_json, print_value
 from func.overlord.cli.progress import Progress
 from func.overlord.client import Client
 from func.overlord.jobs import FINISHED, LOST, PARTIAL
@@ -135,7 +135,7 @@ class Tail:
             self._shown[minion] = lines
             if new:
                 with progress.hidden():
-                    print(f"------HOST : {minion} -------", *new, sep="\n", flush=True)
+                    print(f"------HOST : {minion} -------", *map(harmless, new), sep="\n", flush=True)
         return ended
 
 

@@ -44,9 +44,14 @@ def print_value(value: Any, shape: Optional[str] = None, indent: Optional[int] =
         # The oldest protocol: it is text, and the Python 2 of an old program reads it.
         sys.stdout.buffer.write(pickle.dumps(value, protocol=0) + b"\n")
     elif shape == "basic":
-        print(value)
+        print(harmless(str(value)))
     else:
         pprint(value)
+
+
+def harmless(text: str) -> str:
+    """What a minion says, fit for a terminal: control characters, which could steer it, are spelled out."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def print_json(value: Any) -> None:

@@ -7,7 +7,7 @@ from pprint import pprint
 from typing import Any
 
 from func.overlord.cli.context import Context, complain, gather, parser
-from func.overlord.cli.output import add_json, print_json
+from func.overlord.cli.output import add_json, harmless, print_json
 
 SUMMARY = "show what minions are made of: show hardware systemMemory"
 
@@ -43,4 +43,4 @@ def _print_minion(minion: str, found: Any, names: Sequence[str]) -> None:
         pprint(found)
         return
     for value in found.values():
-        print(value)
+        print(harmless(str(value)))

@@ -126,3 +126,12 @@ def test_dump_config_shows_what_is_in_use(root: str, farm: Farm, capsys: Capture
     assert text.startswith("config:\n\tlog_level = INFO\n")
     assert f"certificate hash: {shown['certificate_hash']}\n" in text
     assert "timeout: 60.0\n" in text
+
+
+def test_what_a_minion_says_cannot_steer_the_terminal(root: str, farm: Farm, capsys: Capture) -> None:
+    said = "web\x9b2J\rroot@master# \u202e"
+    farm.answer = lambda name, method, args: ["REMOTE_ERROR", "builtins.ValueError", said, "trace"]
+    run(root, "cloud1*", "show", "hardware")
+    told = capsys.readouterr()
+    assert "\\x9b2J\\rroot@master# \\u202e" in told.err
+    assert not set("\x9b\r\u202e") & set(told.out + told.err)
