@@ -14,6 +14,7 @@ from typing import Any, Callable, Optional
 
 from demo.layout import MASTER_ADDRESS, Ports, write_master, write_minion
 from demo.nodes import Node, make_node
+from demo.people import Admin
 from demo.process import LogLine, Process, how_it_ended
 
 CERTMASTER = "certmaster"
@@ -51,6 +52,11 @@ class Cloud:
     def url(self) -> str:
         """Where the pages and the REST interface are."""
         return f"http://{MASTER_ADDRESS}:{self.ports.web}/"
+
+    @property
+    def admin(self) -> Admin:
+        """Its admin, whose API token is below `root`."""
+        return Admin(self.root_of(MASTER), self.root / "admin-token", MASTER_ADDRESS, self.ports.web)
 
     @property
     def names(self) -> list[str]:
@@ -137,10 +143,10 @@ class Cloud:
         return next(node for node in self.nodes if node.name == name)
 
     def get_json(self, path: str) -> Any:
-        """What the REST interface answers to GET; raises OSError or ValueError when it is no answer."""
+        """What the REST interface answers its admin; raises OSError or ValueError when it is no answer."""
         connection = http.client.HTTPConnection(MASTER_ADDRESS, self.ports.web, timeout=10)
         try:
-            connection.request("GET", path, headers={"Accept": "application/json"})
+            connection.request("GET", path, headers={"Accept": "application/json", **self.admin.headers()})
             response = connection.getresponse()
             return json.loads(response.read())
         finally:

@@ -1,0 +1,85 @@
+"""Sign in to a cloud master of the demo: its first password, and an API token of its admin."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ADMIN = "admin"
+TITLE = "make-run"
+
+
+class NoToken(Exception):
+    """No token could be made; the text says why."""
+
+
+@dataclass(frozen=True)
+class Admin:
+    """The admin of the cloud master below `root`, whose API token is kept in `token_file`."""
+
+    root: Path
+    token_file: Path
+    address: str
+    port: int
+
+    @property
+    def password_file(self) -> Path:
+        """Where cloudmasterd keeps the first password until somebody changes it."""
+        return self.root / "var/lib/cloudmasterd/first-password"
+
+    def password(self) -> str:
+        """The first password; raises FileNotFoundError once it was changed."""
+        return self.password_file.read_text(encoding="utf-8").strip()
+
+    def token(self) -> str:
+        """The API token; empty when there is none."""
+        try:
+            return self.token_file.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return ""
+
+    def headers(self) -> dict[str, str]:
+        """What a request of the admin's carries."""
+        token = self.token()
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    def keep_token(self) -> None:
+        """See that the token works, and make another where it does not; raises NoToken and OSError.
+
+        The cloud master runs. Its token is not asked for over the network: whoever may write its database may
+        have one.
+        """
+        if self.token() and self._works():
+            return
+        self.token_file.unlink(missing_ok=True)
+        make_token(self.root, self.token_file)
+
+    def _works(self) -> bool:
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=10)
+        try:
+            connection.request("GET", "/api/v1/whoami", headers=self.headers())
+            response = connection.getresponse()
+            body = response.read()
+            return response.status == 200 and json.loads(body)["role"] == "admin"
+        finally:
+            connection.close()
+
+
+def make_token(root: Path, file: Path) -> None:
+    """Have an API token of the admin written to a file; the cloud master below `root` may run, and need not."""
+    command = [str(Path(sys.prefix) / "bin/cloudmasterctl"), "--root", str(root), *_CREATE, str(file)]
+    env = {**os.environ, "CERTMASTER_ROOT": str(root)}
+    done = subprocess.run(
+        command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+    )
+    if done.returncode != 0:
+        raise NoToken(f"no API token could be made: {(done.stderr or done.stdout).strip()}")
+
+
+_CREATE: Sequence[str] = ("token", "create", "--user", ADMIN, "--title", TITLE, "--file")
