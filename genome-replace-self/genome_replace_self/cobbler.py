@@ -19,6 +19,7 @@ TIMEOUT_S = 60.0
 # The installer knows nothing of a proxy in this shell's environment.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 LARGEST_KICKSTART = 4 * 1024 * 1024
+LARGEST_ANSWER = 32 * 1024 * 1024  # a profile takes about 4 kB of XML
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,100}")
 PORT = re.compile(r"[0-9]{1,5}")
 LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|0\.0\.0\.0|\[?::1?\]?")
@@ -40,13 +41,27 @@ class Profile:
 
 
 class Transport(xmlrpc.client.Transport):
-    """Does not wait for ever."""
+    """Neither waits nor reads for ever."""
+
+    accept_gzip_encoding = False  # a small answer may be a large one, packed
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         """As in the standard library, with a deadline for each read."""
         connection = super().make_connection(host)
         connection.timeout = TIMEOUT_S
         return connection
+
+    def parse_response(self, response: http.client.HTTPResponse) -> Any:
+        """The value in a response; ValueError when it is larger than any server's profiles are."""
+        parser, unmarshaller = self.getparser()
+        size = 0
+        while data := response.read(65536):
+            size += len(data)
+            if size > LARGEST_ANSWER:
+                raise ValueError(f"more than {LARGEST_ANSWER} bytes")
+            parser.feed(data)
+        parser.close()
+        return unmarshaller.close()
 
 
 class Cobbler:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -74,3 +77,37 @@ def test_a_server_may_have_a_port() -> None:
 )
 def test_a_misspelt_profile_is_helped_with(name: str, names: list[str], said: str) -> None:
     assert cobbler.nearest(name, names) == said
+
+
+class Endless(BaseHTTPRequestHandler):
+    """Begins an answer like a cobbler server, and never ends it."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/xml")
+        self.end_headers()
+        try:
+            self.wfile.write(b"<?xml version='1.0'?><methodResponse><params><param><value><string>")
+            while True:
+                self.wfile.write(b"x" * 65536)
+        except OSError:
+            self.close_connection = True  # the reader has had enough
+
+    def log_message(self, *args: Any) -> None:
+        """No line on standard error."""
+
+
+@pytest.fixture
+def endless() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_server_that_answers_without_end_is_refused(endless: str) -> None:
+    with pytest.raises(CobblerFailed, match="something that no cobbler server says"):
+        cobbler.Cobbler(endless).list_profiles()
