@@ -28,7 +28,10 @@ from cloudmasterd.store.lock import DatabaseLock
 from cloudmasterd.store.migrate import migrate
 from cloudmasterd.store.opening import open_database, real_path
 from cloudmasterd.store.profiles import ProfileStore
+from cloudmasterd.store.sessions import SessionStore
 from cloudmasterd.store.tasks import TaskStore
+from cloudmasterd.store.tokens import TokenStore
+from cloudmasterd.store.users import UserStore
 from cloudmasterd.store.writer import Unit, Writer
 
 # A power cut can take the last commits along, and with them the numbers they used up. After a stop that was
@@ -77,6 +80,9 @@ class Store:
         self.images = ImageStore(self._writer, self._readers)
         self.profiles = ProfileStore(self._writer, self._readers)
         self.installs = InstallStore(self._writer, self._readers)
+        self.users = UserStore(self._writer, self._readers)
+        self.tokens = TokenStore(self._writer, self._readers)
+        self.sessions = SessionStore(self._writer, self._readers)
         self.audit = AuditStore(self._writer, self._readers, self._clock)
 
     def _take_up(self, unit: Unit) -> str:
