@@ -16,6 +16,7 @@ from cloudmasterd.web import paths
 from cloudmasterd.web.exchange import HTML, Reply
 from cloudmasterd.web.front import Front, Incoming
 from cloudmasterd.web.problems import BodyTooSlow, LengthRequired, Problem
+from cloudmasterd.web.proxy import NO_PROXY
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("cloudmasterd.web.access")
@@ -31,12 +32,15 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:@+/=-]{1,128}")
 class QuietLog(_cplogging.LogManager):
     """An access log that costs nothing unless somebody listens at level DEBUG."""
 
+    proxy = NO_PROXY
+
     def access(self) -> None:
         """One line a request."""
         if access.isEnabledFor(logging.DEBUG):
             request, response = cherrypy.serving.request, cherrypy.serving.response
             line = paths.shown(request.request_line)
-            access.debug("%s %r %s", request.remote.ip, line, response.status)
+            origin = self.proxy.origin(request.headers, request.remote.ip)
+            access.debug("%s %r %s", origin.address, line, response.status)
 
 
 class Response(_cprequest.Response):

@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 from cloudmasterd import __version__
 from cloudmasterd.rights import ANONYMOUS, Identity
+from cloudmasterd.web.proxy import Origin
 
 JSON = "application/json"
 HTML = "text/html"
@@ -25,7 +26,8 @@ class Asked:
     """A request that has found its route: names out of the path, checked query parameters, the body's value.
 
     `headers` has those of the request under their usual names (`If-Match`); `body` is a JSON value, or
-    the bytes of a form; `client` is the address the request came from, `who` whoever sent it.
+    the bytes of a form; `client` is the address of whoever sent the request, behind a web server in front
+    too, `origin` says how it came from there, and `who` they are.
     """
 
     path: str
@@ -39,6 +41,7 @@ class Asked:
     request_id: str = ""
     client: str = ""
     who: Identity = ANONYMOUS
+    origin: Origin = Origin("")  # noqa: RUF009  frozen
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class Incoming:
     headers: Mapping[str, str] = field(default_factory=dict)
     read: Callable[[], bytes] = bytes  # the whole body; raises LengthRequired
     request_id: str = ""
-    client: str = ""
+    client: str = ""  # the other end of the connection; where a web server in front asks, its address
 
 
 class Front:
@@ -135,6 +135,7 @@ class Front:
         body = None
         if route.body is not Body.DROPPED:
             body = read_body(route.body, incoming.headers.get("Content-Type", ""), incoming.read())
+        origin = self.site.proxy.origin(incoming.headers, incoming.client)
         return route.answer(
             Asked(
                 path=path,
@@ -146,8 +147,9 @@ class Front:
                 headers=incoming.headers,
                 body=body,
                 request_id=incoming.request_id,
-                client=incoming.client,
+                client=origin.address,
                 who=who,
+                origin=origin,
             )
         )
 

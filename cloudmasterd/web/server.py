@@ -51,4 +51,5 @@ def application(site: Site, waits: Waits) -> cherrypy.Application:
     app.request_class = request_class(front)
     app.response_class = Response
     app.log = QuietLog(id(app), cherrypy.log.logger_root)
+    app.log.proxy = site.proxy
     return app

@@ -29,6 +29,7 @@ from cloudmasterd.placement import Capacity, Placement
 from cloudmasterd.rebuild_spec import RebuildSpec
 from cloudmasterd.rights import ANONYMOUS, Identity
 from cloudmasterd.spec import Change, MachineSpec
+from cloudmasterd.web.proxy import NO_PROXY, Proxy
 
 
 class TaskReads(Protocol):
@@ -277,7 +278,9 @@ class Door(Protocol):
     """Tells who somebody is."""
 
     def identify(self, headers: Mapping[str, str], address: str) -> Identity:
-        """Who sent a request with these headers from that address; ANONYMOUS when they do not say.
+        """Who sent a request with these headers; ANONYMOUS when they do not say.
+
+        `address` is the connection's other end: where a web server in front asks, that is its own.
 
         Unauthenticated for a credential that is no good, Forbidden for one that is forged.
         """
@@ -313,3 +316,4 @@ class Site:
     enrolment: EnrolmentCases = cast(EnrolmentCases, None)  # noqa: RUF009  as above
     rebuilds: RebuildCases = cast(RebuildCases, None)  # noqa: RUF009  as above
     door: Door = ClosedDoor()  # noqa: RUF009  it has no state
+    proxy: Proxy = NO_PROXY
