@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from cloudmasterd.errors import CloudError, Forbidden, RemoteFault, Unauthenticated
 from cloudmasterd.rights import ANONYMOUS, Identity, Role
-from cloudmasterd.web import paths
+from cloudmasterd.web import csrf, paths
 from cloudmasterd.web.assets import Assets
 from cloudmasterd.web.body import Body, read_body
 from cloudmasterd.web.cache import ReplyCache
@@ -64,6 +64,7 @@ class Front:
     def answer(self, incoming: Incoming) -> Reply:
         """The response to a request."""
         path, raw_query = paths.split_target(incoming.target)
+        who = ANONYMOUS
         try:
             who, doubt = self._identify(incoming)
             kept = self._find_kept(incoming, who)
@@ -75,7 +76,7 @@ class Front:
             route, names = self._find_route(incoming.method, path, who, doubt)
             reply = self._pass_on(route, names, path, raw_query, who, incoming)
         except CloudError as exc:
-            return self._refuse(exc, path, incoming)
+            return self._refuse(exc, path, incoming, who)
         if route.kept and reply.status == 200:
             self._cache.keep(incoming.target, write_count, reply)
         return reply
@@ -135,6 +136,9 @@ class Front:
         body = None
         if route.body is not Body.DROPPED:
             body = read_body(route.body, incoming.headers.get("Content-Type", ""), incoming.read())
+        # what answers anybody does nothing in anybody's name
+        if incoming.method not in SAFE and who.csrf and route.role is not None:
+            csrf.check(who.csrf, route.body, body, incoming.headers)
         origin = self.site.proxy.origin(incoming.headers, incoming.client)
         return route.answer(
             Asked(
@@ -153,7 +157,7 @@ class Front:
             )
         )
 
-    def _refuse(self, error: CloudError, path: str, incoming: Incoming) -> Reply:
+    def _refuse(self, error: CloudError, path: str, incoming: Incoming, who: Identity) -> Reply:
         problem = problem_of(error)
         if problem.status >= 500:
             log.warning("%s %s: %d: %s", incoming.method, paths.shown(path)[:200], problem.status, error)
@@ -161,13 +165,13 @@ class Front:
                 log.info("the cloud instance's own traceback:\n%s", error.traceback)
         if isinstance(error, Unauthenticated) and _is_page(path) and prefers_html(incoming.accept):
             return Reply(303, headers=(NO_STORE, ("Location", login_path(incoming))))
-        return self.tell(problem, path, incoming.accept)
+        return self.tell(problem, path, incoming.accept, who)
 
-    def tell(self, problem: Problem, path: str, accept: Optional[str]) -> Reply:
+    def tell(self, problem: Problem, path: str, accept: Optional[str], who: Identity = ANONYMOUS) -> Reply:
         """The response that tells of a problem: a page for people, a document for programs."""
         headers = (NO_STORE, *problem.headers)
         if _is_page(path) and prefers_html(accept):
-            return Reply(problem.status, self._failures.show(problem, path), HTML, headers=headers)
+            return Reply(problem.status, self._failures.show(problem, path, who), HTML, headers=headers)
         return Reply(problem.status, problem.body(), PROBLEM, headers=headers)
 
 

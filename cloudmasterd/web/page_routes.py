@@ -59,7 +59,7 @@ def _cloud_pages(site: Site, templates: Templates, clouds: Clouds) -> tuple[Rout
     rebuild = RebuildPage(site, templates)
     return (
         _page("/clouds/{cloud}", cloud.show),
-        Route("POST", "/clouds/{cloud}/refresh", cloud.refresh, media=HTML, role=OPERATOR),
+        _form("/clouds/{cloud}/refresh", cloud.refresh),
         _form("/clouds/{cloud}/maintenance", forms.maintenance, role=ADMIN),
         _page("/clouds/{cloud}/change", forms.show, role=ADMIN),
         _form("/clouds/{cloud}/change", forms.submit, role=ADMIN),
@@ -105,7 +105,7 @@ def _enrolment_pages(page: EnrolmentPage) -> tuple[Route, ...]:
 def _profile_pages(profiles: ProfilesPage) -> tuple[Route, ...]:
     return (
         _page("/profiles", profiles.show, profiles_page.PARAMS),
-        Route("POST", "/profiles/refresh", profiles.refresh, media=HTML, role=OPERATOR),
+        _form("/profiles/refresh", profiles.refresh),
     )
 
 

@@ -60,6 +60,10 @@ class BodyTooSlow(CloudError):
     """The body was not all there in time."""
 
 
+class StalePage(CloudError):
+    """A form does not carry what the pages of this session give it: load its page again."""
+
+
 class CrossSite(CloudError):
     """A browser sent the request on behalf of another site."""
 
@@ -75,6 +79,7 @@ STATUSES: tuple[tuple[type[CloudError], int], ...] = (
     (LengthRequired, 411),
     (BodyTooSlow, 408),
     (CrossSite, 403),
+    (StalePage, 403),
     (Unauthenticated, 401),
     (Forbidden, 403),
     (TooManyAttempts, 429),

@@ -8,6 +8,7 @@ from typing import Any, Callable
 from mako.lookup import TemplateLookup
 
 from cloudmasterd import __version__
+from cloudmasterd.rights import Identity
 from cloudmasterd.web import figures, paths
 from cloudmasterd.web.site import Site
 
@@ -32,10 +33,11 @@ class Templates:
             filesystem_checks=False,
         )
 
-    def render(self, name: str, **values: Any) -> bytes:
-        """A page in UTF-8; `section` is the path of the entry of the main navigation it belongs to."""
+    def render(self, name: str, who: Identity, **values: Any) -> bytes:
+        """A page for somebody, in UTF-8; `section` is the path of its entry in the main navigation."""
         lowest, highest = LIVE_S
         page: bytes = self._lookup.get_template(name).render(
+            who=who,
             asset=self._asset_url,
             figures=figures,
             paths=paths,

@@ -11,19 +11,17 @@ from cloudmasterd.web import paths
 from cloudmasterd.web.exchange import HTML, NO_STORE, Asked, Reply
 from cloudmasterd.web.pages.forms import Form
 
-# nobody signs in yet; the address is what is known of who sits there
-ASKED_BY = "browser@{}"
-
 
 def asker_of(asked: Asked, form: Form) -> Asker:
     """Who sends a form. The key was rendered into it, so a second click sends the same one."""
     said = {name: list(given) for name, given in sorted(form.values.items()) if name != "key"}
     digest = hashlib.sha256(json.dumps([asked.path, said]).encode("utf-8")).hexdigest()
     return Asker(
-        name=ASKED_BY.format(asked.client or "unknown"),
+        name=asked.who.name,
         request_id=asked.request_id,
         key=form.key,
         request_hash=digest if form.key else "",
+        scopes=asked.who.scopes,
     )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from http import HTTPStatus
 
 from cloudmasterd.errors import FabricError
 from cloudmasterd.web import paths
 from cloudmasterd.web.api.clouds import Clouds
-from cloudmasterd.web.exchange import HTML, NO_STORE, Asked, Reply
+from cloudmasterd.web.exchange import Asked, Reply
+from cloudmasterd.web.pages.asking import see_other
 from cloudmasterd.web.pages.attention import notes_of
 from cloudmasterd.web.pages.event_rows import rows_of_events
+from cloudmasterd.web.pages.forms import form_of
 from cloudmasterd.web.pages.live import LiveTag
 from cloudmasterd.web.pages.rows import rows_of
 from cloudmasterd.web.pages.task_rows import rows_of_tasks
@@ -42,6 +43,7 @@ class CloudPage:
         machines = store.list_machines(clouds=(cloud.name,), limit=SHOWN + 1)
         return self._templates.render(
             "cloud.mako",
+            asked.who,
             section="/",
             cloud=cloud,
             notes=notes_of(cloud, self._site.clock.now()),
@@ -53,14 +55,11 @@ class CloudPage:
 
     def refresh(self, asked: Asked) -> Reply:
         """Ask the cloud instance and lead back to its page, which shows what came of it."""
+        form_of(asked.body, ())
         name = asked.names["cloud"]
         try:
             self._clouds.refresh_now(name)
         except FabricError as exc:
             # the page tells the reader: the store has learned it
             log.info("%s was asked from its page: %s", name, exc)
-        return Reply(
-            HTTPStatus.SEE_OTHER,
-            content_type=HTML,
-            headers=(NO_STORE, ("Location", paths.cloud_path(name))),
-        )
+        return see_other(paths.cloud_path(name))

@@ -43,7 +43,7 @@ class CloudForms:
     def show(self, asked: Asked) -> Reply:
         """The form with what is so now; raises NotFound."""
         cloud = self._site.store.get_cloud(asked.names["cloud"])
-        return self._page(cloud, Form(_now(cloud)))
+        return self._page(asked, cloud, Form(_now(cloud)))
 
     def submit(self, asked: Asked) -> Reply:
         """Change what differs, and lead back to the cloud instance."""
@@ -58,9 +58,9 @@ class CloudForms:
         except StaleVersion as exc:
             fresh = {**form.values, "revision": [_version(cloud)]}
             failed = "It has changed since this form was opened. Look at it once more, then send it again."
-            return self._page(cloud, Form(fresh, failed=failed), status_of(exc))
+            return self._page(asked, cloud, Form(fresh, failed=failed), status_of(exc))
         except CloudError as exc:
-            return self._page(cloud, form.refused(exc, {}, LABELS), status_of(exc))
+            return self._page(asked, cloud, form.refused(exc, {}, LABELS), status_of(exc))
         return see_other(paths.cloud_path(cloud.name))
 
     def _change(self, name: str, body: Mapping[str, Any], by: Author) -> None:
@@ -75,9 +75,10 @@ class CloudForms:
             by=by,
         )
 
-    def _page(self, cloud: CloudInstance, form: Form, status: int = 200) -> Reply:
+    def _page(self, asked: Asked, cloud: CloudInstance, form: Form, status: int = 200) -> Reply:
         body = self._templates.render(
             "cloud_change.mako",
+            asked.who,
             section="/",
             form=form,
             labels=LABELS,

@@ -41,36 +41,36 @@ class CreatePage:
         """The form with what suits most, and where that would go."""
         query = asked.query
         form = first_form(self._site.flavors, query["cloud"], query["flavor"], query["profile"])
-        return self._page(form, self._preview(form))
+        return self._page(asked, form, self._preview(form))
 
     def submit(self, asked: Asked) -> Reply:
         """Create the machine instance and lead to its task, or show what stands against it."""
         form = form_of(asked.body, FIELDS)
         if form.text("do") == "check":
-            return self._check(form)
+            return self._check(asked, form)
         try:
             spec = read_spec(form, self._site.flavors)
             task = self._site.machines.create(spec, asker_of(asked, form))
         except NoRoom as exc:
             preview = preview_of_refusals(exc.fields)
             failed = Form(form.values, failed=NO_ROOM)
-            return self._page(failed, preview, status_of(exc), tried=True)
+            return self._page(asked, failed, preview, status_of(exc), tried=True)
         except MachineExists as exc:
             known = Invalid(str(exc), [("name", str(exc))])
             refused = form.refused(known, FIELD_OF, LABELS)
-            return self._page(refused, self._preview(form), status_of(exc), tried=True)
+            return self._page(asked, refused, self._preview(form), status_of(exc), tried=True)
         except CloudError as exc:
             refused = form.refused(exc, FIELD_OF, LABELS)
-            return self._page(refused, self._preview(form), status_of(exc), tried=True)
+            return self._page(asked, refused, self._preview(form), status_of(exc), tried=True)
         return to_task(task.id)
 
-    def _check(self, form: Form) -> Reply:
+    def _check(self, asked: Asked, form: Form) -> Reply:
         preview = self._preview(form)
         try:
             read_spec(form, self._site.flavors)
         except Invalid as exc:
-            return self._page(form.refused(exc, FIELD_OF, LABELS), preview, status_of(exc))
-        return self._page(form, preview)
+            return self._page(asked, form.refused(exc, FIELD_OF, LABELS), preview, status_of(exc))
+        return self._page(asked, form, preview)
 
     def _preview(self, form: Form) -> Preview:
         """Where it would go; the name alone need not be right for that."""
@@ -80,9 +80,12 @@ class CreatePage:
         except Invalid as exc:
             return Preview(NOT_YET.kind, NOT_YET.says, wrong=named.refused(exc, FIELD_OF, LABELS).wrong)
 
-    def _page(self, form: Form, preview: Preview, status: int = 200, tried: bool = False) -> Reply:
+    def _page(
+        self, asked: Asked, form: Form, preview: Preview, status: int = 200, tried: bool = False
+    ) -> Reply:
         body = self._templates.render(
             "create.mako",
+            asked.who,
             section="/machines",
             form=form,
             labels=LABELS,

@@ -43,7 +43,7 @@ class EnrolmentPage:
 
     def show(self, asked: Asked) -> Reply:
         """The form, the tokens and the waiting requests."""
-        return self._page(FIRST)
+        return self._page(asked, FIRST)
 
     def create(self, asked: Asked) -> Reply:
         """Make a token and show it, once: the page must not be kept, and sent again it makes none."""
@@ -58,8 +58,8 @@ class EnrolmentPage:
             )
             made = self._site.enrolment.new_token(**wanted, mark=mark_of(form.key))
         except CloudError as exc:
-            return self._page(form.refused(exc, {}, LABELS), status_of(exc))
-        return self._page(FIRST, made=made)
+            return self._page(asked, form.refused(exc, {}, LABELS), status_of(exc))
+        return self._page(asked, FIRST, made=made)
 
     def delete(self, asked: Asked) -> Reply:
         """Take a token back, and lead back to the page."""
@@ -67,10 +67,13 @@ class EnrolmentPage:
         self._site.enrolment.delete_token(asked.names["token"])
         return see_other(PATH)
 
-    def _page(self, form: Form, status: int = 200, made: Optional[EnrolmentToken] = None) -> Reply:
+    def _page(
+        self, asked: Asked, form: Form, status: int = 200, made: Optional[EnrolmentToken] = None
+    ) -> Reply:
         enrolment = self._site.enrolment
         body = self._templates.render(
             "enrolment.mako",
+            asked.who,
             section=PATH,
             form=form,
             labels=LABELS,

@@ -45,6 +45,7 @@ class EventsPage:
         about = [machine.name or machine.uuid] if machine is not None else []
         return self._templates.render(
             "events.mako",
+            asked.who,
             section="/events",
             rows=rows_of_events(store, events[:PAGE]),
             older=older,

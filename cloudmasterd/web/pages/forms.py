@@ -9,9 +9,11 @@ from typing import Any, Optional, Union
 from urllib.parse import parse_qsl
 
 from cloudmasterd.errors import CloudError, Invalid
+from cloudmasterd.web import csrf
 from cloudmasterd.web.figures import sentence
 
 MAX_FIELDS = 100
+CARRIED = (csrf.FIELD,)  # what every form carries, and no page looks at
 KEY = re.compile(r"[A-Za-z0-9-]{8,64}")
 UNITS_MB = {"": 1, "m": 1, "mb": 1, "mib": 1, "g": 1024, "gb": 1024, "gib": 1024, "tb": 1048576}
 UNITS_GB = {"": 1, "g": 1, "gb": 1, "gib": 1, "t": 1024, "tb": 1024, "tib": 1024}
@@ -77,6 +79,8 @@ def form_of(body: bytes, names: Sequence[str]) -> Form:
         raise Invalid(text, [("form", text)]) from exc
     values: dict[str, list[str]] = {}
     for name, value in pairs:
+        if name in CARRIED and name not in names:
+            continue
         if name not in names:
             text = f"{name[:80]!r} is not a field of this form; they are {', '.join(names) or 'none'}"
             raise Invalid(text, [(name[:80], text)])

@@ -53,6 +53,7 @@ class ImagesPage:
             following = list_url(asked.path, {"after": images[PAGE - 1].name})
         return self._templates.render(
             "images.mako",
+            asked.who,
             section="/images",
             rows=[row_of(image) for image in images[:PAGE]],
             first="/images" if asked.query["after"] else None,

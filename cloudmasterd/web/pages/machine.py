@@ -37,6 +37,7 @@ class MachinePage:
         busy = next((task for task in reversed(tasks) if task.state not in ENDED_STATES), None)
         return self._templates.render(
             "machine.mako",
+            asked.who,
             section="/machines",
             machine=machine,
             cloud=cloud,
@@ -57,6 +58,7 @@ class MachinePage:
         machine = self._site.store.get_machine(asked.names["machine"])
         body = self._templates.render(
             "confirm.mako",
+            asked.who,
             section="/machines",
             action=action,
             machine=machine,

@@ -80,6 +80,7 @@ class ChangePage:
         waiting = waiting_for_start(self._site.store, machine)
         body = self._templates.render(
             "change.mako",
+            asked.who,
             section="/machines",
             form=form,
             labels=CHANGE_LABELS,
@@ -128,6 +129,7 @@ class DeletePage:
     def _page(self, asked: Asked, machine: MachineInstance, form: Form, status: int = 200) -> Reply:
         body = self._templates.render(
             "delete.mako",
+            asked.who,
             section="/machines",
             form=form,
             labels=DELETE_LABELS,

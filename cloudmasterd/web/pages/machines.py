@@ -48,6 +48,7 @@ class MachinesPage:
         filtered = bool(query["cloud"] or query["state"] or query["name"])
         return self._templates.render(
             "machines.mako",
+            asked.who,
             section="/machines",
             rows=rows_of(found[:PAGE]),
             query=query,

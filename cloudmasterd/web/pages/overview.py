@@ -94,6 +94,7 @@ class OverviewPage:
         attention = notes(clouds, self._site.clock.now())
         return self._templates.render(
             "overview.mako" if clouds else "empty.mako",
+            asked.who,
             section="/",
             clouds=clouds,
             summary=summarise(clouds),

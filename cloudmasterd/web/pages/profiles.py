@@ -11,6 +11,7 @@ from cloudmasterd.web import figures, paths
 from cloudmasterd.web.api.profiles import ARCH, CURSOR, Profiles
 from cloudmasterd.web.exchange import Asked, Reply
 from cloudmasterd.web.pages.asking import see_other
+from cloudmasterd.web.pages.forms import form_of
 from cloudmasterd.web.pages.live import LiveTag
 from cloudmasterd.web.site import Site
 from cloudmasterd.web.templating import Templates
@@ -52,6 +53,7 @@ class ProfilesPage:
 
     def refresh(self, asked: Asked) -> Reply:
         """Ask the cobbler server and lead back to the page, which shows what came of it."""
+        form_of(asked.body, ())
         try:
             self._profiles.refresh_now()
         except (CobblerError, Conflict) as exc:
@@ -68,6 +70,7 @@ class ProfilesPage:
             following = list_url(asked.path, query, encode_cursor("profiles", [found[PAGE - 1].name]))
         return self._templates.render(
             "profiles.mako",
+            asked.who,
             section=PATH,
             about=self._site.profiles.about(),
             rows=[row_of(profile) for profile in found[:PAGE]],

@@ -30,7 +30,7 @@ class RebuildPage:
         """The form with what lives there now; raises NotFound."""
         cloud = self._site.store.get_cloud(asked.names["cloud"])
         default = self._site.rebuilds.default_profile(cloud)
-        return self._page(cloud, Form({"profile": [default]}))
+        return self._page(asked, cloud, Form({"profile": [default]}))
 
     def submit(self, asked: Asked) -> Reply:
         """Install anew the cloud instance whose name was typed, and lead to the task of it."""
@@ -43,14 +43,15 @@ class RebuildPage:
             spec = parse_rebuild(_body(form))
             task = self._site.rebuilds.rebuild(cloud.name, spec, asker_of(asked, form))
         except CloudError as exc:
-            return self._page(cloud, form.refused(exc, {}, LABELS), status_of(exc))
+            return self._page(asked, cloud, form.refused(exc, {}, LABELS), status_of(exc))
         return to_task(task.id)
 
-    def _page(self, cloud: CloudInstance, form: Form, status: int = 200) -> Reply:
+    def _page(self, asked: Asked, cloud: CloudInstance, form: Form, status: int = 200) -> Reply:
         # what is sent is what the reader had before his eyes, not what lives there by then
         machines = self._site.store.list_machines(clouds=(cloud.name,))
         body = self._templates.render(
             "rebuild.mako",
+            asked.who,
             section="/",
             form=form,
             labels=LABELS,

@@ -58,6 +58,7 @@ class TasksPage:
             following = list_url(asked.path, {**query, "before": tasks[PAGE - 1].id})
         return self._templates.render(
             "tasks.mako",
+            asked.who,
             section="/tasks",
             rows=rows_of_tasks(tasks[:PAGE]),
             query=query,
@@ -83,7 +84,7 @@ class TaskPage:
     def _page(self, asked: Asked) -> bytes:
         task = self._site.store.tasks.get(task_number(asked.names["task"]))
         machine = self._machine(task)
-        return self._templates.render("task.mako", section="/tasks", **_shown(task, machine))
+        return self._templates.render("task.mako", asked.who, section="/tasks", **_shown(task, machine))
 
     def cancel(self, asked: Asked) -> Reply:
         """Ask a task to end, and lead back to it; raises NotFound, or Conflict when it has ended."""

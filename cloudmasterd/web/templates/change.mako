@@ -7,7 +7,7 @@
 <p class="trail"><a href="/machines">Machines</a> <span aria-hidden="true">›</span> <a href="${href}">${called}</a></p>
 <h1>Change ${called}</h1>
 ${fields.summary(form, labels, "Nothing was changed.")}\
-<form class="card form" method="post" action="${href}/change" data-busy="Changing it …" novalidate>
+<form class="card form" method="post" action="${href}/change" data-busy="Changing it …" novalidate>${fields.csrf()}
 ${fields.key(key)}
 <input type="hidden" name="revision" value="${form.text('revision')}" autocomplete="off">
 ${fields.line(form, "name", "Name", "It can be renamed while it is off." if off else f"It is {machine.state.value}: it can be renamed once it is off.")}\

@@ -1,12 +1,13 @@
 <%page expression_filter="h"/>\
 <%inherit file="layout.mako"/>\
+<%namespace name="fields" file="fields.mako"/>\
 <%namespace name="parts" file="parts.mako"/>\
 <%block name="title">${cloud.name}</%block>\
 <p class="trail"><a href="/">Overview</a> <span aria-hidden="true">›</span> Cloud instance</p>
 <div class="head">
 <h1>${cloud.name}</h1>
 <p>${parts.state(cloud.state)} <span class="dim">seen ${parts.seen(cloud.observed_at)}</span></p>
-<form method="post" action="${paths.cloud_path(cloud.name)}/refresh" data-busy="Asking it …" data-still><button class="btn">Ask it now</button></form>
+<form method="post" action="${paths.cloud_path(cloud.name)}/refresh" data-busy="Asking it …" data-still>${fields.csrf()}<button class="btn">Ask it now</button></form>
 </div>
 % if cloud.maintenance_since is not None:
 <div class="note warn" data-key="maintenance"><p><strong>In maintenance since ${parts.ago(cloud.maintenance_since)}\
@@ -14,7 +15,7 @@
 : ${cloud.maintenance_reason}\
 % endif
 .</strong> No new machine instance goes there; those that are there run on.</p>
-<form method="post" action="${paths.cloud_path(cloud.name)}/maintenance" data-busy="Ending it …"><input type="hidden" name="maintenance" value="end"><button class="btn quiet">End the maintenance</button></form></div>
+<form method="post" action="${paths.cloud_path(cloud.name)}/maintenance" data-busy="Ending it …">${fields.csrf()}<input type="hidden" name="maintenance" value="end"><button class="btn quiet">End the maintenance</button></form></div>
 % endif
 % for item in notes:
 ${parts.note(item, link=False)}\
@@ -94,7 +95,7 @@ ${parts.event_list(events, "Nothing has happened on it that this cloud master kn
 % if cloud.maintenance_since is None:
 <section class="card" aria-labelledby="maintenance" data-key="begin maintenance">
 <h2 id="maintenance">Maintenance</h2>
-<form class="oneline" method="post" action="${paths.cloud_path(cloud.name)}/maintenance" data-busy="Beginning it …" data-still>
+<form class="oneline" method="post" action="${paths.cloud_path(cloud.name)}/maintenance" data-busy="Beginning it …" data-still>${fields.csrf()}
 <input type="hidden" name="maintenance" value="begin">
 <div class="field"><label for="f-reason">Reason</label><input id="f-reason" name="maintenance_reason" maxlength="1000" autocomplete="off" aria-describedby="h-reason"></div>
 <button class="btn quiet">Begin maintenance</button>

@@ -7,7 +7,7 @@
 <p class="trail"><a href="/">Overview</a> <span aria-hidden="true">›</span> <a href="${href}">${cloud.name}</a></p>
 <h1>Change ${cloud.name}</h1>
 ${fields.summary(form, labels, "Nothing was changed.")}\
-<form class="card form" method="post" action="${href}/change" data-busy="Changing it …" novalidate>
+<form class="card form" method="post" action="${href}/change" data-busy="Changing it …" novalidate>${fields.csrf()}
 <input type="hidden" name="revision" value="${form.text('revision')}" autocomplete="off">
 ${fields.line(form, "reserve_mb", "Memory reserved for it", reserve_hint)}\
 ${fields.lines(form, "tags", "Tags", "One a line, as name=value, such as rack=b12.")}\

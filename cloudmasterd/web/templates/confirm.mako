@@ -6,7 +6,7 @@
 <%block name="title">${action.label} ${called}?</%block>\
 <p class="trail"><a href="/machines">Machines</a> <span aria-hidden="true">›</span> <a href="${href}">${called}</a></p>
 <h1>${action.label} ${called}?</h1>
-<form class="card prose" method="post" action="${href}/${action.name}" data-busy="Asking for it …">
+<form class="card prose" method="post" action="${href}/${action.name}" data-busy="Asking for it …">${fields.csrf()}
 <p>${action.means}</p>
 <input type="hidden" name="confirm" value="yes">
 ${fields.key(key)}

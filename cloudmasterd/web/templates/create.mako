@@ -8,7 +8,7 @@
 <p class="trail"><a href="/machines">Machines</a> <span aria-hidden="true">›</span> New</p>
 <h1>Create a machine instance</h1>
 ${fields.summary(form, labels, "It was not created." if tried else "Some fields are not right yet.")}\
-<form class="split" method="post" action="/machines/new" data-check data-busy="Creating it …" novalidate>
+<form class="split" method="post" action="/machines/new" data-check data-busy="Creating it …" novalidate>${fields.csrf()}
 <div class="card">
 ${fields.key(key)}
 ${fields.line(form, "name", "Name", "A full host name is best, such as jboss7.example.org.", True)}\

@@ -7,7 +7,7 @@
 <p class="trail"><a href="/machines">Machines</a> <span aria-hidden="true">›</span> <a href="${href}">${called}</a></p>
 <h1>Delete ${called}</h1>
 ${fields.summary(form, labels, "It was not deleted.")}\
-<form class="card prose" method="post" action="${href}/delete" data-busy="Deleting it …" novalidate>
+<form class="card prose" method="post" action="${href}/delete" data-busy="Deleting it …" novalidate>${fields.csrf()}
 <p>This takes the machine instance off ${machine.cloud} for good, and its disks with it unless you keep them. A disk that another machine instance uses is never deleted.</p>
 ${fields.tick(form, "keep_disks", "Keep its disks", "They stay in their pools on the cloud instance, and nothing uses them any more.")}\
 % if active:

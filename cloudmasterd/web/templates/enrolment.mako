@@ -22,7 +22,7 @@ ca_fingerprint = ${made.ca_fingerprint}</code></pre>
 </section>
 % endif
 ${fields.summary(form, labels, "No token was made.")}\
-<form class="card form" method="post" action="/enrolment" data-busy="Making it …" novalidate>
+<form class="card form" method="post" action="/enrolment" data-busy="Making it …" novalidate>${fields.csrf()}
 <h2>Let a cloud instance in</h2>
 <p>A one-time token lets one machine in at once; without one its request waits below until somebody signs it. The machine proves that it has the token and never sends it.</p>
 ${fields.line(form, "name", "Name", "Of the cloud instance, such as cloud4.example.org; or a glob such as cloud*.example.org, and the first that comes has the token.", required=True)}\
@@ -51,7 +51,7 @@ ${fields.key(key)}
 % endif
 </td><td class="wide-only dim">${token.id}</td><td class="n wide-only dim">${parts.ago(token.created_at)}</td><td class="n">\
 % if token.state in ("open", "claimed"):
-<form method="post" action="/enrolment/${token.id}/delete"><button class="btn quiet danger">Delete<span class="vh"> token ${token.id}</span></button></form>\
+<form method="post" action="/enrolment/${token.id}/delete">${fields.csrf()}<button class="btn quiet danger">Delete<span class="vh"> token ${token.id}</span></button></form>\
 % endif
 </td></tr>
 % endfor

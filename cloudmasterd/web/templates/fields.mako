@@ -91,3 +91,4 @@ ${below(form, name, hint)}</div>
 </div>${below(form, name, '')}</fieldset>
 </%def>\
 <%def name="key(value)"><input type="hidden" name="key" value="${value}" autocomplete="off"></%def>\
+<%def name="csrf()"><input type="hidden" name="csrf" value="${who.csrf}" autocomplete="off"></%def>\

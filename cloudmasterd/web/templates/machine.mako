@@ -19,7 +19,7 @@
 % if not machine.managed:
 <div class="note plain" data-key="adopt"><p><strong>Not made by this cloud master.</strong> Another tool made it; it can be managed here all the same. Adopting it marks it as one of this cloud’s own.</p>
 % if not hindrance:
-<form method="post" action="${href}/adopt" data-busy="Adopting it …">${fields.key(key)}<button class="btn quiet">Adopt it</button></form>
+<form method="post" action="${href}/adopt" data-busy="Adopting it …">${fields.csrf()}${fields.key(key)}<button class="btn quiet">Adopt it</button></form>
 % endif
 </div>
 % endif
@@ -39,7 +39,7 @@
 % elif action.means:
 <a class="btn quiet danger" href="${href}/${action.name}" data-key="${action.name}">${action.label} …</a>
 % else:
-<form method="post" action="${href}/${action.name}" data-busy="${action.label} …" data-key="${action.name}">${fields.key(key)}<button class="btn ${"" if action.name in ("start", "resume") else "quiet"}">${action.label}</button></form>
+<form method="post" action="${href}/${action.name}" data-busy="${action.label} …" data-key="${action.name}">${fields.csrf()}${fields.key(key)}<button class="btn ${"" if action.name in ("start", "resume") else "quiet"}">${action.label}</button></form>
 % endif
 % endfor
 % if not hindrance:

@@ -1,12 +1,13 @@
 <%page expression_filter="h"/>\
 <%inherit file="layout.mako"/>\
+<%namespace name="fields" file="fields.mako"/>\
 <%namespace name="parts" file="parts.mako"/>\
 <%block name="title">Profiles</%block>\
 <div class="head">
 <h1>Profiles</h1>
 % if about.server:
 <p class="dim">${about.server}, asked ${parts.seen(about.fetched_at)}</p>
-<form method="post" action="/profiles/refresh" data-busy="Asking it …" data-still><button class="btn">Ask it now</button></form>
+<form method="post" action="/profiles/refresh" data-busy="Asking it …" data-still>${fields.csrf()}<button class="btn">Ask it now</button></form>
 % endif
 </div>
 % if about.error:

@@ -14,7 +14,7 @@ ${fields.summary(form, labels, "Nothing was begun.")}\
 ${parts.machine_table(rows, False, set())}\
 </section>
 % endif
-<form class="card prose" method="post" action="${href}/rebuild" data-busy="Beginning it …" novalidate>
+<form class="card prose" method="post" action="${href}/rebuild" data-busy="Beginning it …" novalidate>${fields.csrf()}
 <p>This erases everything on ${cloud.name}: its disks\
 % if rows:
 , the machine instances above and their disks\

@@ -1,5 +1,6 @@
 <%page expression_filter="h"/>\
 <%inherit file="layout.mako"/>\
+<%namespace name="fields" file="fields.mako"/>\
 <%namespace name="parts" file="parts.mako"/>\
 <%block name="pace">${live_s if ended else 1}</%block>\
 <%block name="head">\
@@ -24,7 +25,7 @@
 % if plug is not None:
 <a class="btn quiet danger" href="${plug}/poweroff">Power it off …</a>
 % endif
-<form method="post" action="${paths.task_path(task.id)}/cancel" data-busy="Cancelling it …" data-key="cancel"><button class="btn quiet">Cancel it</button></form>
+<form method="post" action="${paths.task_path(task.id)}/cancel" data-busy="Cancelling it …" data-key="cancel">${fields.csrf()}<button class="btn quiet">Cancel it</button></form>
 % endif
 </div>
 % if error:

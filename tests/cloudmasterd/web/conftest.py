@@ -194,6 +194,7 @@ class World:
     waits: Waits
     cobbler: FakeCobbler
     profiles: Profiles
+    site: Site
 
     def ask(
         self, method: str, target: str, headers: Optional[dict[str, str]] = None, body: Optional[bytes] = None
@@ -272,7 +273,7 @@ def world(port: int, tmp_path: Path) -> Iterator[World]:
     )  # fmt: skip
     cherrypy.tree.mount(application(site, waits), "")
     runner.start()
-    yield World(port, store, fleet, clock, problems, gate, waits, cobbler, profiles)
+    yield World(port, store, fleet, clock, problems, gate, waits, cobbler, profiles, site)
     waits.stop()
     runner.stop()
     store.close()

@@ -28,12 +28,12 @@ def test_a_filled_in_form_creates_the_machine_instance_and_leads_to_its_task(sma
     assert (task.kind, task.machine_name, task.cloud) == (
         "machine.create", "jboss7.example.org", "cloud1.example.org",
     )  # fmt: skip
-    assert task.asked_by == "browser@127.0.0.1"
+    assert task.asked_by == "admin"
     asked = json.dumps(task.arguments)
     assert '{"team": "web", "tier": "front"}' in asked and '["shop", "eu"]' in asked
     assert '"The shop.\\nNot on weekdays."' in asked
     text = read(small, f"/tasks/{task.id}").text
-    assert "Create jboss7.example.org" in text and "browser@127.0.0.1" in text
+    assert "Create jboss7.example.org" in text and "admin" in text
 
 
 def test_a_size_of_ones_own_may_say_its_unit(small: Any) -> None:

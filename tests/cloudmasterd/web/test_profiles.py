@@ -184,7 +184,7 @@ def test_the_page_shows_every_profile_and_how_old_that_is(stocked: Any) -> None:
 def test_the_page_asks_anew_by_a_button_and_comes_back(stocked: Any) -> None:
     stocked.cobbler.put(profile("fresh"))
     form = read(stocked, "/profiles").form("/profiles/refresh")
-    answer = post(stocked, form, "")
+    answer = post(stocked, form)
     assert (answer.status, answer.headers["location"]) == (303, "/profiles")
     assert "fresh" in read(stocked, "/profiles").text
 
