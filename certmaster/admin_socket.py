@@ -95,12 +95,29 @@ class AdminSocket:
         return f"{text}; set admin_socket in certmaster.conf, to nothing for none"
 
 
-def peer_of(writer: asyncio.StreamWriter) -> str:
-    """Who is at the other end, as the kernel knows it, such as `root, process 4711`."""
+@dataclass(frozen=True)
+class LocalPeer:
+    """Who is at the other end, as the kernel knows it; as text such as `root, process 4711`."""
+
+    name: str
+    pid: int
+    uid: int
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether it is root, or the user whose authority this is: they could do it by hand as well."""
+        return self.uid in (0, os.geteuid())
+
+    def __str__(self) -> str:
+        return f"{self.name}, process {self.pid}"
+
+
+def peer_of(writer: asyncio.StreamWriter) -> LocalPeer:
+    """Who is at the other end of a connection."""
     end = writer.get_extra_info("socket")
     pid, uid, _ = struct.unpack("3i", end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
         name = f"user {uid}"
-    return f"{name}, process {pid}"
+    return LocalPeer(name, pid, uid)

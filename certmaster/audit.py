@@ -14,7 +14,8 @@ from certmaster.certdir import SECRET
 
 log = logging.getLogger(__name__)
 
-_actor: ContextVar[str] = ContextVar("actor", default="this program")
+_NOBODY = "this program"
+_actor: ContextVar[str] = ContextVar("actor", default=_NOBODY)
 
 
 @contextmanager
@@ -25,6 +26,12 @@ def acting(who: str) -> Iterator[None]:
         yield
     finally:
         _actor.reset(token)
+
+
+def actor() -> str:
+    """Who is behind what happens now, empty where nobody was named."""
+    who = _actor.get()
+    return "" if who == _NOBODY else who
 
 
 class Audit:

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Optional
 
 from certmaster import ca, proof, renewal
-from certmaster.audit import Audit
-from certmaster.certdir import PUBLIC, SECRET, locked, read_file, remove_file, write_file
+from certmaster.audit import Audit, actor
+from certmaster.certdir import PUBLIC, locked, read_file, remove_file, write_file
 from certmaster.config import CertmasterConfig
-from certmaster.errors import (
-    BadCertificate,
-    BadRequest,
-    KeyConflict,
-    RenewalRefused,
-    TokenRefused,
-    UnknownName,
-)
+from certmaster.errors import BadRequest, KeyConflict, RenewalRefused, TokenRefused, UnknownName
+from certmaster.master import Masters
+from certmaster.names import MASTER_SIGN
+from certmaster.rejected import Rejections
+from certmaster.removal import Removal
 from certmaster.revocation import Revocations, count_good, kept
 from certmaster.seal import Seal
-from certmaster.shelf import Shelf, Signed, Waiting, file_stem, nearest
+from certmaster.shelf import Shelf, Signed, Waiting, file_stem
 from certmaster.tokens import Tokens
 from certmaster.triggers import Triggers
 
@@ -60,12 +56,20 @@ class Authority:
         self._now = now
         self._most_waiting = most_waiting
         self._seal = Seal(config.cadir, host_name, now, chance, key_bits)
-        self.shelf = Shelf(config.certroot, config.csrroot, config.cert_extension, config.historic_requests)
+        weak = config.historic_requests
+        self.shelf = Shelf(config.certroot, config.csrroot, config.masterroot, config.cert_extension, weak)
         revokedroot = config.revokedroot
         self._revocations = Revocations(config.cadir, revokedroot, self._seal, now, self._replaced)
         self._triggers = Triggers(config.trigger_dir)
         self.audit = Audit(config.audit_log, now)
         self.tokens = Tokens(config.tokenroot, now, lambda: locked(config.cadir))
+        self._rejections = Rejections(config.csrroot)
+        self._removal = Removal(
+            config, self.shelf, self._revocations, self._rejections, self.tokens, self._triggers, self.audit
+        )
+        self.masters = Masters(
+            config, host_name, self.shelf, self._seal, self._revocations, self._removal, self.audit, now
+        )
 
     def prepare(self) -> bytes:
         """The authority's certificate; key and certificate are made where there are none yet."""
@@ -96,6 +100,7 @@ class Authority:
             pem = found
         elif self._config.autosign:
             self._check_key(request)
+            self._check_rejected(request)
             triggers("sign", "pre", request.name)
             with locked(self._config.cadir):
                 pem = self._issued(request) or b""
@@ -134,8 +139,8 @@ class Authority:
             token = self.tokens.claim(token, name, key)
             if there is not None and conflict:
                 self.tokens.end_claims(name, but=token.id)
-                self._set_aside(self._config.replacedroot, name, there)
-                self._revocations.add([there, *self._earlier()[name]])
+                self.shelf.set_aside(self._config.replacedroot, name, there)
+                self._revocations.add([there, *self._removal.earlier(name)])
                 log.warning("the certificate of %s is replaced: the old one is revoked", name)
                 self.audit.add("replace", name, f"serial {ca.serial_number(there):x} revoked")
             if self.shelf.csr_file(name).exists():
@@ -177,7 +182,7 @@ class Authority:
                 raise RenewalRefused(
                     f"{request.name} renewed {MOST_RENEWED} that are still good: is its clock right?"
                 )
-            self._set_aside(aside, request.name, there)
+            self.shelf.set_aside(aside, request.name, there)
             return self._sign(request, csr_pem, ", renewed")
 
     def list_waiting(self) -> list[str]:
@@ -197,8 +202,8 @@ class Authority:
         pems = [self.shelf.certificate(path) for path in self.shelf.find_signed(patterns)]
         return [f"{ca.common_name(pem)}-{ca.subject_hash(pem)}" for pem in pems]
 
-    def sign(self, name: str) -> Path:
-        """Sign what waits under that name; the certificate's file.
+    def sign(self, name: str, key_fingerprint: str = "") -> Path:
+        """Sign what waits under that name, of that key where one is given; the certificate's file.
 
         Raises UnknownName, BadRequest, KeyConflict.
         """
@@ -214,6 +219,7 @@ class Authority:
             request = self._read_request(csr_pem)
             if request.name != path.stem.lower():
                 raise BadRequest(f"{path} asks for the name {request.name!r}: clean it and let it ask again")
+            _check_seen(request, key_fingerprint)
             if self._issued(request) is None:
                 self._check_key(request)
                 self._sign(request, csr_pem)
@@ -222,64 +228,39 @@ class Authority:
         self._triggers.run("sign", "post", request.name)
         return self.shelf.cert_file(request.name)
 
+    def reject(self, name: str, key_fingerprint: str = "") -> Path:
+        """Drop what waits under that name, and let its key wait no more; the file that went.
+
+        The key may ask again once the name is cleaned, or with a token. Raises UnknownName, KeyConflict.
+        """
+        path = self.shelf.csr_file(file_stem(name))
+        with locked(self._config.cadir):
+            csr_pem = read_file(path)
+            if csr_pem is None:
+                raise UnknownName(self.shelf.nothing_under(name))
+            try:
+                request = self._read_request(csr_pem)
+            except BadRequest:
+                log.warning("%s is no request that could be signed: it is dropped", path)
+            else:
+                _check_seen(request, key_fingerprint)
+                self._rejections.add(request.name, request.key_fingerprint, csr_pem)
+            remove_file(path)
+        self.audit.add("reject", path.stem.lower(), "rejected")
+        return path
+
     def clean(self, pattern: str) -> list[Path]:
         """Remove the requests and revoke the certificates whose names match a glob; the files removed.
 
         Raises UnknownName.
         """
-        return self._remove(pattern, revoke_keys=False)
+        self.prepare()
+        return self._removal.remove(pattern, revoke_keys=False)
 
     def revoke(self, pattern: str) -> list[Path]:
         """Like `clean`, and the keys of those certificates are never signed again, under no name."""
-        return self._remove(pattern, revoke_keys=True)
-
-    def _remove(self, pattern: str, revoke_keys: bool) -> list[Path]:
         self.prepare()
-        waiting, signed = self.shelf.find_waiting([pattern]), self.shelf.find_signed([pattern])
-        if not waiting + signed:
-            names = self.list_waiting() + [self.shelf.name_of(p) for p in self.shelf.find_signed(())]
-            raise UnknownName(f"nothing waits or is signed for {pattern!r}{nearest(pattern, names)}")
-        names = sorted({p.stem.lower() for p in waiting} | {self.shelf.name_of(p).lower() for p in signed})
-        for name in names:
-            self._triggers.run("remove", "pre", name)
-        with locked(self._config.cadir):
-            # Looked for again: a request that waited may be a certificate by now.
-            waiting, signed = self.shelf.find_waiting(names), self.shelf.find_signed(names)
-            # On the list before it is gone: what a crash cuts off is still there to be removed.
-            self._revoke(signed, revoke_keys)
-            for path in waiting + signed:
-                remove_file(path)
-        for name in names:
-            self.audit.add("revoke" if revoke_keys else "clean", name, "removed")
-            self._triggers.run("remove", "post", name)
-        return waiting + signed
-
-    def _revoke(self, signed: Sequence[Path], revoke_keys: bool) -> None:
-        """Put certificates on the list, and what they were renewed from; the lock is held."""
-        revoked: list[bytes] = []
-        earlier = self._earlier()
-        for path in signed:
-            pem, name = read_file(path), self.shelf.name_of(path).lower()
-            self.tokens.end_claims(name)
-            certs = earlier[name]
-            try:
-                if pem is not None:
-                    ca.common_name(pem)
-                    certs = [pem, *certs]
-            except BadCertificate as exc:
-                log.warning("%s is removed and cannot be revoked: %s", path, exc)
-            for cert in certs if revoke_keys else ():
-                self._revocations.keep(name, cert, self._config.cert_extension)
-            revoked += certs
-        if revoked:
-            self._revocations.add(revoked)
-
-    def _earlier(self) -> defaultdict[str, list[bytes]]:
-        """What the certificates of each name were renewed or upgraded from."""
-        found: defaultdict[str, list[bytes]] = defaultdict(list)
-        for name, pem in kept(self._config.renewedroot, self.shelf.suffix):
-            found[name].append(pem)
-        return found
+        return self._removal.remove(pattern, revoke_keys=True)
 
     def upgrade(self) -> list[Path]:
         """Sign every certificate with a weak digest anew, with SHA-256 and for the same key; their files."""
@@ -288,11 +269,13 @@ class Authority:
         with locked(self._config.cadir):
             for path in self.shelf.find_signed(()):
                 pem, name = self.shelf.certificate(path), self.shelf.name_of(path).lower()
-                good = ca.is_issued_by(pem, issuer) and ca.expires_at(pem) > self._now()
+                # A certmaster of before looked at no name: what it called like a cloud master stays as it is.
+                good = MASTER_SIGN not in ca.common_name(pem) and ca.is_issued_by(pem, issuer)
+                good = good and ca.expires_at(pem) > self._now()
                 if ca.digest(pem) in _SOUND_DIGESTS or not good or self._revocations.has(pem):
                     continue
                 serial = self._seal.next_serial()
-                self._set_aside(self._config.renewedroot, name, pem)
+                self.shelf.set_aside(self._config.renewedroot, name, pem)
                 new = ca.sign_again(pem, issuer, self._seal.key(), serial, self._now())
                 write_file(path, new, PUBLIC)
                 self.audit.add("upgrade", name, f"signed with SHA-256, serial {serial:x}")
@@ -308,6 +291,15 @@ class Authority:
             raise KeyConflict(
                 f"{request.name} asks with the key {request.key_fingerprint[:16]}..., which was revoked: "
                 "remove its key file there, so that it makes a new one"
+            )
+
+    def _check_rejected(self, request: ca.CertRequest) -> None:
+        """Raise KeyConflict for a key that an administrator does not want under that name."""
+        since = self._rejections.since(request.name, request.key_fingerprint)
+        if since is not None:
+            raise KeyConflict(
+                f"{request.name} with the key {request.key_fingerprint[:16]}... was rejected at "
+                f"{since:%Y-%m-%d %H:%M} UTC: `certmaster-ca --clean {request.name}` lets it ask again"
             )
 
     def _issued(self, request: ca.CertRequest) -> Optional[bytes]:
@@ -335,13 +327,6 @@ class Authority:
             return f"{self.shelf.cert_file(request.name)} is from another authority: {free}"
         return ""
 
-    def _set_aside(self, directory: Path, name: str, pem: bytes) -> None:
-        """Keep a certificate that another takes the place of.
-
-        The copy is written before the original goes: one that is still in certroot was never replaced.
-        """
-        write_file(directory / f"{name}-{ca.serial_number(pem):x}{self.shelf.suffix}", pem, PUBLIC)
-
     def _replaced(self) -> list[bytes]:
         """What was replaced before there was a list: it begins with that."""
         found = kept(self._config.replacedroot, self.shelf.suffix)
@@ -350,6 +335,7 @@ class Authority:
     def _keep_waiting(self, request: ca.CertRequest, csr_pem: bytes) -> bool:
         """Store a request; whether that was news."""
         self._check_key(request)
+        self._check_rejected(request)
         with locked(self._config.cadir):
             if self._issued(request) is not None or self.shelf.is_waiting(request):
                 return False
@@ -357,9 +343,7 @@ class Authority:
                 raise KeyConflict(
                     f"{self._most_waiting} requests wait already: sign or clean some of them first"
                 )
-            # Other tools put passwords of people into requests.
-            mode = SECRET if request.challenge else PUBLIC
-            write_file(self._config.csrroot / f"{request.name}.csr", csr_pem, mode)
+            self.shelf.keep(request, csr_pem, actor())
         log.info("%s waits: `certmaster-ca --sign %s` signs it", request.name, request.name)
         self.audit.add("request", request.name, f"waits, key {request.key_fingerprint[:16]}")
         return True
@@ -379,9 +363,19 @@ class Authority:
         path, name = self.shelf.cert_file(request.name), request.name
         write_file(path, pem, PUBLIC)
         remove_file(self.shelf.csr_file(name))
+        self._rejections.forget(name)
         log.info("%s signed: %s, serial %x, until %s", name, path, serial, ca.expires_at(pem).date())
         self.audit.add("sign", name, f"signed, serial {serial:x}, key {request.key_fingerprint[:16]}{why}")
         return pem
+
+
+def _check_seen(request: ca.CertRequest, key_fingerprint: str) -> None:
+    """Raise KeyConflict where somebody looked at another key than that which waits by now."""
+    if key_fingerprint and request.key_fingerprint != key_fingerprint.lower():
+        raise KeyConflict(
+            f"{request.name} waits with the key {request.key_fingerprint[:16]}... by now, not with "
+            f"{key_fingerprint[:16]}...: look at it again"
+        )
 
 
 def _no_trigger(_what: str, _when: str, _name: str) -> None:

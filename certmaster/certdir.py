@@ -15,7 +15,6 @@ from typing import Optional
 from certmaster.errors import FileError
 
 SECRET = 0o600
-SHARED = 0o640
 PUBLIC = 0o644
 
 
@@ -84,19 +83,6 @@ def modified_at(path: Path) -> Optional[datetime]:
         return None
     except OSError as exc:
         raise FileError(f"{path}: cannot be looked at: {exc.strerror}") from exc
-
-
-def secret_mode(directory: Path) -> int:
-    """The mode of a key in that directory: its group reads it where the directory is for that group alone.
-
-    That is how the cloud master's own user can call minions with the authority's key: the packages give it a
-    directory that its group may enter and others may not. Everywhere else only the owner reads it.
-    """
-    try:
-        mode = directory.stat().st_mode
-    except FileNotFoundError:
-        return SECRET
-    return SHARED if mode & 0o057 == 0o050 else SECRET
 
 
 def write_file(path: Path, data: bytes, mode: int) -> None:

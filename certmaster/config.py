@@ -80,6 +80,9 @@ CERTMASTER_SETTINGS = (
     Setting("sync_certs", False, "copy certificates to minions that are overlords themselves"),
     Setting("peering", True, "let minions be overlords of each other"),
     Setting("peerroot", Path("/var/lib/certmaster/peers"), "the certificates of peers"),
+    Setting(
+        "masterroot", Path("/var/lib/certmaster/masters"), "the certificate of this machine's cloud master"
+    ),
     Setting("tokenroot", Path("/var/lib/certmaster/tokens"), "the one-time tokens"),
     Setting("replacedroot", Path("/var/lib/certmaster/replaced"), "certificates whose name has a new key"),
     Setting("renewedroot", Path("/var/lib/certmaster/renewed"), "certificates that were renewed or upgraded"),
@@ -128,6 +131,7 @@ class CertmasterConfig:
     sync_certs: bool
     peering: bool
     peerroot: Path
+    masterroot: Path
     tokenroot: Path
     replacedroot: Path
     renewedroot: Path

@@ -9,6 +9,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Peer = TypeVar("Peer")  # who is at the other end; shown as text
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ class _Refused(Exception):
         self.status = status
 
 
-class Door:
+class Door(Generic[Peer]):
     """The connections of one listening socket.
 
     An event loop holds them, so a client that dribbles costs a buffer and no thread; worker threads do the
@@ -50,8 +53,8 @@ class Door:
 
     def __init__(
         self,
-        answer: Callable[[bytes, str], bytes],
-        peer_of: Callable[[asyncio.StreamWriter], str],
+        answer: Callable[[bytes, Peer], bytes],
+        peer_of: Callable[[asyncio.StreamWriter], Peer],
         complain: Callable[[str, str], object],
         limits: Limits,
     ) -> None:
@@ -104,7 +107,7 @@ class Door:
         try:
             body = await asyncio.wait_for(self._read_request(reader), self._limits.request_s)
         except _Refused as exc:
-            self._complain(peer, f"{exc.status} {exc}")
+            self._complain(str(peer), f"{exc.status} {exc}")
             writer.write(plain_response(exc.status, str(exc)))
             writer.write_eof()
             await asyncio.wait_for(_discard(reader), self._limits.linger_s)

@@ -13,6 +13,10 @@ from certmaster.errors import BadRequest, ConfigError
 LONGEST_NAME = 64
 CA_SUFFIX = "-CA-KEY"
 
+# What the certificate of a cloud master is called by. No host name has the sign, so none can be asked for.
+MASTER_SIGN = "@"
+MASTER_PREFIX = f"cloudmaster{MASTER_SIGN}"
+
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
 
@@ -46,6 +50,12 @@ def is_address(name: str) -> bool:
 def authority_name(host_name: str) -> str:
     """The common name of the authority made on that host, cut to what a certificate can hold."""
     return host_name[: LONGEST_NAME - len(CA_SUFFIX)] + CA_SUFFIX
+
+
+def master_name(host_name: str) -> str:
+    """The common name of the cloud master on that host, cut to what a certificate can hold; BadRequest."""
+    host = host_name.lower()[: LONGEST_NAME - len(MASTER_PREFIX)].rstrip(".-")
+    return MASTER_PREFIX + check_host_name(host)
 
 
 class Network(Protocol):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import secrets
+import stat
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from certmaster import ca
-from certmaster.certdir import PUBLIC, locked, read_file, secret_mode, write_file
+from certmaster.certdir import PUBLIC, SECRET, locked, read_file, write_file
 from certmaster.errors import BadCertificate, FileError
 from certmaster.names import authority_name
 
@@ -44,6 +45,7 @@ class Seal:
         if not ((self._dir / _KEY).exists() and (self._dir / _CERT).exists()):
             with locked(self._dir):
                 self._make_pair()
+        self._close()
         cert_pem, key_pem = self.certificate(), self.key()
         where = f"{self._dir / _CERT} and {self._dir / _KEY}"
         try:
@@ -80,6 +82,16 @@ class Seal:
             raise FileError(f"{path} is missing: restore it, or start certmaster to begin a new authority")
         return data
 
+    def _close(self) -> None:
+        """Take the key from all but its owner: the cloud master read it by its group, and has its own now."""
+        path = self._dir / _KEY
+        try:
+            if stat.S_IMODE(path.stat().st_mode) & 0o077:
+                path.chmod(SECRET)
+                log.warning("%s was readable by others than its owner, and is not any more", path)
+        except OSError as exc:
+            log.warning("%s: others than its owner may read it: chmod 0600 (%s)", path, exc.strerror)
+
     def _make_pair(self) -> None:
         """Make what is missing; the lock is held, and another process may just have done it."""
         key_file, cert_file = self._dir / _KEY, self._dir / _CERT
@@ -90,7 +102,7 @@ class Seal:
             )
         if key_pem is None:
             key_pem = ca.new_key(self._key_bits)
-            write_file(key_file, key_pem, secret_mode(key_file.parent))
+            write_file(key_file, key_pem, SECRET)
         if not cert_file.exists():
             name = authority_name(self._host_name)
             pem = ca.make_ca(name, key_pem, self.next_serial(), self._now())

@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Optional
 
 from certmaster import ca
-from certmaster.certdir import find_file, list_files, modified_at, read_file
+from certmaster.certdir import PUBLIC, SECRET, find_file, list_files, modified_at, read_file, write_file
 from certmaster.errors import BadCertificate, BadRequest, FileError, KeyConflict
+from certmaster.names import MASTER_SIGN
+
+# PEM allows lines of text before what it is about.
+_FROM = "Requested-From: "
 
 
 @dataclass(frozen=True)
@@ -26,25 +30,34 @@ class Signed:
 
 @dataclass(frozen=True)
 class Waiting:
-    """One request that waits; its key is the empty string where the file cannot be read as a request."""
+    """One request that waits.
+
+    Its key is the empty string where the file cannot be read as a request, its address where nobody knows it.
+    """
 
     name: str
     key_fingerprint: str
     since: datetime
+    address: str = ""
 
 
 class Shelf:
-    """The files of certroot and csrroot. Every method raises FileError where a file is in the way."""
+    """The files of certroot, masterroot and csrroot. Every method raises FileError."""
 
-    def __init__(self, certroot: Path, csrroot: Path, extension: str, admit_weak: bool) -> None:
+    def __init__(
+        self, certroot: Path, csrroot: Path, masterroot: Path, extension: str, admit_weak: bool
+    ) -> None:
         self._certroot = certroot
         self._csrroot = csrroot
+        self._masterroot = masterroot
         self.suffix = f".{extension}"
         self._admit_weak = admit_weak
 
     def cert_file(self, name: str) -> Path:
         """Where the certificate of that name is, or would be."""
-        return find_file(self._certroot, f"{name}{self.suffix}")
+        # Apart from the others: whose name is in certroot is a minion to be called.
+        root = self._masterroot if MASTER_SIGN in name else self._certroot
+        return find_file(root, f"{name}{self.suffix}")
 
     def csr_file(self, name: str) -> Path:
         """Where the request of that name waits, or would."""
@@ -79,6 +92,19 @@ class Shelf:
             return f"nothing waits for a signature, {name} neither"
         return f"nothing waits under the name {name!r}{nearest(name, waiting)}"
 
+    def keep(self, request: ca.CertRequest, csr_pem: bytes, address: str) -> None:
+        """Store a request that waits, and the address it came from."""
+        # Other tools put passwords of people into requests.
+        mode = SECRET if request.challenge else PUBLIC
+        write_file(self._csrroot / f"{request.name}.csr", f"{_FROM}{address}\n".encode() + csr_pem, mode)
+
+    def set_aside(self, directory: Path, name: str, pem: bytes) -> None:
+        """Keep a certificate that another takes the place of.
+
+        The copy is written before the original goes: one that is still in certroot was never replaced.
+        """
+        write_file(directory / f"{name}-{ca.serial_number(pem):x}{self.suffix}", pem, PUBLIC)
+
     def is_waiting(self, request: ca.CertRequest) -> bool:
         """Whether that key waits under its name; raises KeyConflict where another does."""
         path = self.csr_file(request.name)
@@ -107,7 +133,7 @@ class Shelf:
                 key = ca.read_request(pem, admit_weak=self._admit_weak).key_fingerprint
             except BadRequest:
                 key = ""
-            found.append(Waiting(path.stem, key, since))
+            found.append(Waiting(path.stem, key, since, _address(pem)))
         return found
 
     def list_signed(self, patterns: Sequence[str] = ()) -> list[Signed]:
@@ -118,8 +144,16 @@ class Shelf:
         ]
 
     def find_signed(self, patterns: Sequence[str]) -> list[Path]:
-        """The files of signed certificates whose names match one of the globs; all without one."""
-        return [p for p in list_files(self._certroot, self.suffix) if _matches(self.name_of(p), patterns)]
+        """The files of signed certificates whose names match one of the globs; all without one.
+
+        Those of cloud masters are among them where a glob has their sign.
+        """
+        found = [p for p in list_files(self._certroot, self.suffix) if _matches(self.name_of(p), patterns)]
+        of_masters = [pattern for pattern in patterns if MASTER_SIGN in pattern]
+        if of_masters:
+            files = list_files(self._masterroot, self.suffix)
+            found += [p for p in files if _matches(self.name_of(p), of_masters)]
+        return found
 
     def find_waiting(self, patterns: Sequence[str]) -> list[Path]:
         """The files of waiting requests whose names match one of the globs; all without one."""
@@ -128,6 +162,12 @@ class Shelf:
     def name_of(self, cert_file: Path) -> str:
         """The name a signed certificate's file says."""
         return cert_file.name[: -len(self.suffix)]
+
+
+def _address(csr_pem: bytes) -> str:
+    """Where a request came from, by its first line, which is ours and no part of what was sent."""
+    first = csr_pem.partition(b"\n")[0].decode("ascii", "replace")
+    return first[len(_FROM) :] if first.startswith(_FROM) else ""
 
 
 def file_stem(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Ask the certmaster on this machine, over its local socket, for tokens, fingerprints and what waits."""
+"""Ask the certmaster on this machine, over its local socket, who may come in, and have it say so."""
 
 from __future__ import annotations
 
@@ -70,6 +70,15 @@ class WaitingRequest:
     name: str
     key_fingerprint: str  # SHA-256 of the public key, hex
     since: datetime
+    address: str = ""  # where it came from; empty for one that waits since before this was kept
+
+
+@dataclass(frozen=True)
+class MasterCertificate:
+    """What certmaster signed for this cloud master, and the authority it is of; both PEM."""
+
+    certificate: str
+    authority: str
 
 
 class Enrolment:
@@ -120,9 +129,28 @@ class Enrolment:
         """The requests that wait for an administrator, by name."""
         return self._call(_read_waiting, "list_waiting")
 
-    def clean(self, name: str) -> int:
-        """Remove the request and the certificate of that one name; how many files went. NotFound."""
-        return self._call(len, "clean", name)
+    def sign(self, name: str, key_fingerprint: str = "", by: str = "") -> None:
+        """Sign what waits under a name; NotFound, and Conflict where another key waits than the one given.
+
+        `by` is who wants it, for certmaster's own record.
+        """
+        self._call(bool, "sign", name, key_fingerprint, by)
+
+    def reject(self, name: str, key_fingerprint: str = "", by: str = "") -> None:
+        """Drop what waits under a name, and let its key wait no more; NotFound, Conflict."""
+        self._call(bool, "reject", name, key_fingerprint, by)
+
+    def clean(self, name: str, by: str = "") -> int:
+        """Remove the request of that one name and revoke its certificate; how many files went. NotFound."""
+        return self._call(len, "clean", name, by)
+
+    def master_certificate(self, csr_pem: str) -> MasterCertificate:
+        """The certificate of this cloud master for the key of a request, whatever name that asks for.
+
+        The same key gets the same certificate again; a new one takes its place, and that is revoked. Invalid,
+        Conflict for a key that was revoked.
+        """
+        return self._call(_read_master, "master_certificate", csr_pem)
 
     def _call(self, read: Callable[[Any], T], method: str, *args: Any) -> T:
         transport = _UnixTransport(self._path, self._timeout_s)
@@ -181,9 +209,15 @@ def _read_known(answer: Any) -> tuple[KnownToken, ...]:
 
 def _read_waiting(answer: Any) -> tuple[WaitingRequest, ...]:
     return tuple(
-        WaitingRequest(item["name"], item["key_fingerprint"], datetime.fromisoformat(item["since"]))
+        WaitingRequest(
+            item["name"], item["key_fingerprint"], datetime.fromisoformat(item["since"]), item["address"]
+        )
         for item in answer
     )
+
+
+def _read_master(answer: Any) -> MasterCertificate:
+    return MasterCertificate(str(answer["certificate"]), str(answer["authority"]))
 
 
 class _UnixTransport(xmlrpc.client.Transport):

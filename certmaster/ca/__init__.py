@@ -19,6 +19,7 @@ from certmaster.ca.certs import (
     serial_number,
     sign,
     sign_again,
+    sign_master,
     subject_hash,
 )
 from certmaster.ca.keys import CA_KEY_BITS, LEAF_KEY_BITS, new_key, sign_bytes
@@ -53,5 +54,6 @@ __all__ = [
     "sign",
     "sign_again",
     "sign_bytes",
+    "sign_master",
     "subject_hash",
 ]

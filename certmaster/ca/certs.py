@@ -61,15 +61,22 @@ def sign(
     """
     csr = load_csr(csr_pem, admit_weak)
     name = requested_name(csr)
-    issuer, issuer_key = load_cert(ca_cert_pem), load_key(ca_key_pem)
     if common_name(ca_cert_pem).lower() == name:
         raise BadRequest(f"{name!r} is what the authority itself is called")
-    if expires_at(ca_cert_pem) <= now:
-        raise BadCertificate(f"the authority's certificate ended on {expires_at(ca_cert_pem):%Y-%m-%d}")
-    builder = _builder(subject_of(name), issuer.subject, requested_key(csr), serial)
-    end = min(now + timedelta(days=days), expires_at(ca_cert_pem))
-    builder = builder.not_valid_before(now - CLOCK_SKEW).not_valid_after(end)
-    return _sign_leaf(builder, name, issuer, issuer_key)
+    builder = _new_leaf(name, requested_key(csr), ca_cert_pem, serial, now, days)
+    return _sign_leaf(builder, name, load_cert(ca_cert_pem), load_key(ca_key_pem))
+
+
+def sign_master(
+    csr_pem: bytes, name: str, ca_cert_pem: bytes, ca_key_pem: bytes, serial: int, now: datetime, days: int
+) -> bytes:
+    """A certificate for the key of a request, in the name that certmaster gives its cloud master.
+
+    It is good for calling and not for being called: no host goes by it. Raises as `sign`.
+    """
+    builder = _new_leaf(name, requested_key(load_csr(csr_pem)), ca_cert_pem, serial, now, days)
+    builder = _extended(builder, load_cert(ca_cert_pem), ExtendedKeyUsageOID.CLIENT_AUTH)
+    return _pem(builder.sign(load_key(ca_key_pem), hashes.SHA256()))
 
 
 def sign_again(cert_pem: bytes, ca_cert_pem: bytes, ca_key_pem: bytes, serial: int, now: datetime) -> bytes:
@@ -174,17 +181,33 @@ def load_cert(data: bytes) -> x509.Certificate:
         raise BadCertificate("not a certificate") from exc
 
 
+def _new_leaf(
+    name: str, key: rsa.RSAPublicKey, ca_cert_pem: bytes, serial: int, now: datetime, days: int
+) -> x509.CertificateBuilder:
+    issuer_end = expires_at(ca_cert_pem)
+    if issuer_end <= now:
+        raise BadCertificate(f"the authority's certificate ended on {issuer_end:%Y-%m-%d}")
+    builder = _builder(subject_of(name), load_cert(ca_cert_pem).subject, key, serial)
+    end = min(now + timedelta(days=days), issuer_end)
+    return builder.not_valid_before(now - CLOCK_SKEW).not_valid_after(end)
+
+
 def _sign_leaf(
     builder: x509.CertificateBuilder, name: str, issuer: x509.Certificate, issuer_key: rsa.RSAPrivateKey
 ) -> bytes:
+    builder = _extended(builder, issuer, ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+    builder = builder.add_extension(x509.SubjectAlternativeName([_alternative(name)]), critical=False)
+    return _pem(builder.sign(issuer_key, hashes.SHA256()))
+
+
+def _extended(
+    builder: x509.CertificateBuilder, issuer: x509.Certificate, *purposes: x509.ObjectIdentifier
+) -> x509.CertificateBuilder:
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     usage = _key_usage(digital_signature=True, key_encipherment=True)
     builder = builder.add_extension(usage, critical=True)
-    purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-    builder = builder.add_extension(purposes, critical=False)
-    builder = builder.add_extension(x509.SubjectAlternativeName([_alternative(name)]), critical=False)
-    builder = builder.add_extension(authority_key_identifier(issuer), critical=False)
-    return _pem(builder.sign(issuer_key, hashes.SHA256()))
+    builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+    return builder.add_extension(authority_key_identifier(issuer), critical=False)
 
 
 def _alternative(name: str) -> Union[x509.DNSName, x509.IPAddress]:

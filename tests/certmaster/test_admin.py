@@ -94,6 +94,7 @@ def test_waiting_requests_are_listed_and_cleaned_by_one_name(
     first = enrolment.list_waiting()[0]
     assert (first.name, first.key_fingerprint) == (NAME, ca.read_request(csr).key_fingerprint)
     assert isinstance(first.since, datetime)
+    assert first.address == "", "nobody sent it"
     with pytest.raises(Invalid, match="not a host name"):
         enrolment.clean("*.example.org")
     assert enrolment.clean(NAME) == 1

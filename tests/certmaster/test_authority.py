@@ -37,18 +37,26 @@ def test_the_authority_is_made_on_first_use_and_kept(settings: CertmasterConfig)
     assert Authority(settings, "renamed", lambda: NOW).prepare() == pem == made.certificate()
 
 
-@pytest.mark.parametrize(
-    ("directory", "key"),
-    [(0o750, 0o640), (0o700, 0o600), (0o755, 0o600), (0o751, 0o600)],
-    ids=oct,
-)
-def test_the_key_is_the_groups_too_where_the_directory_is_made_for_it(
-    settings: CertmasterConfig, directory: int, key: int
+@pytest.mark.parametrize("directory", [0o750, 0o700, 0o755], ids=oct)
+def test_the_key_is_its_owners_alone_whoever_may_enter_its_directory(
+    settings: CertmasterConfig, directory: int
 ) -> None:
     settings.cadir.mkdir(parents=True)
     settings.cadir.chmod(directory)
     Authority(settings, "master.example.org", lambda: NOW, key_bits=2048).prepare()
-    assert stat.S_IMODE((settings.cadir / "certmaster.key").stat().st_mode) == key
+    assert stat.S_IMODE((settings.cadir / "certmaster.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((settings.cadir / "certmaster.crt").stat().st_mode) == 0o644
+
+
+def test_a_key_that_the_group_could_read_is_closed_at_the_next_start(
+    settings: CertmasterConfig, authority: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = settings.cadir / "certmaster.key"
+    one = authority()
+    key.chmod(0o640)
+    one.prepare()
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert "was readable by others than its owner" in caplog.text
 
 
 def test_two_that_start_at_once_make_one_authority(settings: CertmasterConfig) -> None:
