@@ -15,7 +15,7 @@ ADMIN = "admin"
 TITLE = "make-run"
 
 
-class NoToken(Exception):
+class TokenError(Exception):
     """No token could be made; the text says why."""
 
 
@@ -50,7 +50,7 @@ class Admin:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     def keep_token(self) -> None:
-        """See that the token works, and make another where it does not; raises NoToken and OSError.
+        """See that the token works, and make another where it does not; raises TokenError and OSError.
 
         The cloud master runs. Its token is not asked for over the network: whoever may write its database may
         have one.
@@ -72,14 +72,14 @@ class Admin:
 
 
 def make_token(root: Path, file: Path) -> None:
-    """Have an API token of the admin written to a file; the cloud master below `root` may run, and need not."""
+    """Have an API token of the admin written to a file; the cloud master below `root` need not run."""
     command = [str(Path(sys.prefix) / "bin/cloudmasterctl"), "--root", str(root), *_CREATE, str(file)]
     env = {**os.environ, "CERTMASTER_ROOT": str(root)}
     done = subprocess.run(
         command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
     )
     if done.returncode != 0:
-        raise NoToken(f"no API token could be made: {(done.stderr or done.stdout).strip()}")
+        raise TokenError(f"no API token could be made: {(done.stderr or done.stdout).strip()}")
 
 
 _CREATE: Sequence[str] = ("token", "create", "--user", ADMIN, "--title", TITLE, "--file")

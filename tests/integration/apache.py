@@ -6,15 +6,17 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Optional
 
 from tests.integration.support import REPOSITORY, eventually
 
 PACKAGED = REPOSITORY / "packaging/httpd/cloudmasterd.conf"
 MODULES = Path("/usr/lib/apache2/modules")
-LOADED = ("mpm_event", "alias", "authz_core", "authz_host", "proxy", "proxy_http", "remoteip")
+LOADED = ("mpm_event", "alias", "authz_core", "authz_host", "headers", "proxy", "proxy_http", "remoteip")
+SIGNING_IN = ("auth_basic", "authn_core", "authn_file", "authz_user")
 
 _MAIN = """\
 ServerRoot {folder}
@@ -44,25 +46,59 @@ def listens(port: int) -> bool:
     return True
 
 
+def _modules(names: Iterable[str]) -> str:
+    return "".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so\n" for name in names)
+
+
+def signing_in(packaged: str, folder: Path, passwords: Path, secret: str) -> str:
+    """What is packaged, with the # off the lines by which Apache signs people in; by a file here."""
+    head, begin, example = packaged.partition("#Include ")
+    assert begin
+    file = folder / "secret.conf"
+    file.write_text(f"Define CLOUDMASTERD_SECRET {secret}\n")
+    example = re.sub("^#", "", begin + example, flags=re.MULTILINE)
+    for packaged_line, ours in (
+        ("Include /etc/httpd/cloudmasterd-secret.conf", f"Include {file}"),
+        ("AuthBasicProvider ldap", "AuthBasicProvider file"),
+        (
+            'AuthLDAPURL "ldaps://ldap.example.org/ou=people,dc=example,dc=org?uid"',
+            f"AuthUserFile {passwords}",
+        ),
+    ):
+        assert packaged_line in example
+        example = example.replace(packaged_line, ours)
+    return head + example
+
+
 @contextmanager
 def apache(
-    folder: Path, port: int, web_port: int, besides: str = "", *, tls_alone: bool = False
+    folder: Path,
+    port: int,
+    web_port: int,
+    besides: str = "",
+    *,
+    tls_alone: bool = False,
+    passwords: Optional[Path] = None,
+    secret: str = "",
 ) -> Iterator[Path]:
     """Apache on that port, passing on to the cloud master's; its log of errors.
 
     `besides` is configuration of the test's own, before what is packaged. `tls_alone` takes the # off, as an
-    administrator does who is told so there.
+    administrator does who is told so there; so do `passwords`, a file of names and hashes in place of a
+    directory, with the `secret` that is shared with the cloud master.
     """
     packaged = PACKAGED.read_text()
     if tls_alone:
         packaged, count = re.subn("^#   (?=Rewrite)", "", packaged, flags=re.MULTILINE)
         assert count == 3
+    if passwords is not None:
+        besides += _modules(SIGNING_IN)
+        packaged = signing_in(packaged, folder, passwords, secret)
     assert "127.0.0.1:8107" in packaged
     file = folder / "httpd.conf"
-    modules = "\n".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in LOADED)
     file.write_text(
         _MAIN.format(
-            folder=folder, port=port, modules=modules,
+            folder=folder, port=port, modules=_modules(LOADED),
             packaged=besides + packaged.replace("127.0.0.1:8107", f"127.0.0.1:{web_port}"),
         )
     )  # fmt: skip

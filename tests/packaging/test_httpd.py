@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,15 +24,19 @@ from tests.integration.apache import MODULES, apache, why_not
 pytestmark = pytest.mark.integration
 CHUNK = 4 * 1024 * 1024
 # The tests say where a request comes from, since all of theirs come from this machine.
+HEADERS = "/headers"
+SECRET = "0123456789abcdef0123456789abcdef"
 AS_FROM = "RemoteIPHeader X-Comes-From\nRemoteIPInternalProxy 127.0.0.1\n"
 
 
 class Telling(BaseHTTPRequestHandler):
-    """Answers with the path and the Host header it was asked with, and the length of the body."""
+    """Answers with the path and the Host header it was asked with, and the length of the body; at one path
+    with all headers."""
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        told = json.dumps([self.path, self.headers["Host"], len(body)]).encode()
+        shape = dict(self.headers) if self.path == HEADERS else [self.path, self.headers["Host"], len(body)]
+        told = json.dumps(shape).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(told)))
         self.end_headers()
@@ -102,11 +108,16 @@ def secure(tmp_path: Path, telling: int) -> Iterator[Secure]:
 
 
 def ask(
-    port: int, path: str, body: bytes = b"", method: str = "GET", come_from: str = "192.168.7.1"
+    port: int,
+    path: str,
+    body: bytes = b"",
+    method: str = "GET",
+    come_from: str = "192.168.7.1",
+    headers: Mapping[str, str] = {},
 ) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        headers = {"Host": "cloud.example.org", "X-Comes-From": come_from}
+        headers = {"Host": "cloud.example.org", "X-Comes-From": come_from, **headers}
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
@@ -165,11 +176,87 @@ def test_with_tls_alone_installing_machines_still_report_without_it(secure: Secu
     assert (status, json.loads(body)[0]) == (200, path)
 
 
-def test_over_tls_everything_goes_to_the_cloud_master(secure: Secure) -> None:
+def ask_over_tls(secure: Secure, path: str, come_from: str) -> tuple[int, bytes]:
     with socket.create_connection(("127.0.0.1", secure.tls), timeout=30) as plain:
         with secure.context.wrap_socket(plain, server_hostname="cloud.example.org") as tls:
-            head = "Host: cloud.example.org\r\nX-Comes-From: 10.0.0.1\r\nConnection: close"
-            tls.sendall(f"GET /machines HTTP/1.1\r\n{head}\r\n\r\n".encode())
+            head = f"Host: cloud.example.org\r\nX-Comes-From: {come_from}\r\nConnection: close"
+            tls.sendall(f"GET {path} HTTP/1.1\r\n{head}\r\n\r\n".encode())
             answer = http.client.HTTPResponse(tls)
             answer.begin()
-            assert (answer.status, json.loads(answer.read())[:2]) == (200, ["/machines", "cloud.example.org"])
+            return answer.status, answer.read()
+
+
+@pytest.mark.parametrize("come_from", ["10.0.0.1", "203.0.113.7", "2001:db8::7"])
+def test_over_tls_everybody_comes_as_far_as_the_login(secure: Secure, come_from: str) -> None:
+    status, told = ask_over_tls(secure, "/machines", come_from)
+    assert (status, json.loads(told)[:2]) == (200, ["/machines", "cloud.example.org"])
+
+
+def test_the_cloud_master_is_told_that_it_was_tls_and_for_whom(secure: Secure) -> None:
+    told = json.loads(ask_over_tls(secure, HEADERS, "203.0.113.7")[1])
+    assert (told["X-Forwarded-Proto"], told["X-Forwarded-For"]) == ("https", "203.0.113.7")
+
+
+FORGED = {
+    "X-Forwarded-For": "203.0.113.1", "X_Forwarded_For": "203.0.113.1", "X-Forwarded-Proto": "https",
+    "X_Forwarded_Proto": "https", "Forwarded": "for=203.0.113.1;proto=https", "X-Remote-User": "admin",
+    "x-remote-user": "admin", "X_Remote_User": "admin", "X-Proxy-Secret": SECRET, "X_Proxy_Secret": SECRET,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(FORGED))
+def test_what_somebody_says_of_themselves_ends_at_apache(proxy: int, name: str) -> None:
+    told = json.loads(ask(proxy, HEADERS, headers={name: FORGED[name]})[1])
+    assert FORGED[name] not in told.values()
+    assert (told["X-Forwarded-For"], told["X-Forwarded-Proto"]) == ("192.168.7.1", "http")
+    assert not {"x-remote-user", "x-proxy-secret", "forwarded"} & {key.lower() for key in told}
+
+
+# ------------------------------------------------------------------------- people whom Apache signs in
+
+
+@pytest.fixture
+def signing_in(tmp_path: Path, telling: int) -> Iterator[int]:
+    """The port of an Apache that asks for passwords, with the # off the example that is packaged."""
+    command = ["openssl", "passwd", "-apr1", "right"]
+    digest = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    port = free_ports().web
+    # Read at each request, so not below a folder of pytest's, which is nobody else's.
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(f"ada:{digest}")
+        file.flush()
+        os.chmod(file.name, 0o644)
+        with apache(tmp_path, port, telling, AS_FROM, passwords=Path(file.name), secret=SECRET):
+            yield port
+
+
+def basic(password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"ada:{password}".encode()).decode()}
+
+
+def test_whom_apache_signed_in_is_named_with_the_secret_and_without_the_password(signing_in: int) -> None:
+    told = json.loads(ask(signing_in, HEADERS, headers={**basic("right"), **FORGED})[1])
+    assert (told["X-Remote-User"], told["X-Proxy-Secret"]) == ("ada", SECRET)
+    assert "Authorization" not in told
+    assert "admin" not in told.values()
+
+
+@pytest.mark.parametrize("headers", [{}, basic("wrong"), {"X-Remote-User": "ada"}])
+def test_nobody_else_comes_through(signing_in: int, headers: dict[str, str]) -> None:
+    assert ask(signing_in, "/machines", headers=headers)[0] == 401
+
+
+def test_a_token_of_the_api_passes_with_no_name_beside_it(signing_in: int) -> None:
+    token = {"Authorization": "Bearer cmt_0123456789ab_x"}
+    told = json.loads(ask(signing_in, HEADERS, headers={**token, "X-Remote-User": "admin"})[1])
+    assert told["Authorization"] == token["Authorization"]
+    assert not {"X-Remote-User", "X-Proxy-Secret"} & set(told)
+
+
+@pytest.mark.parametrize("path", ["/install/token/booted", "/healthz", "/readyz"])
+def test_what_needs_no_login_needs_none_of_apaches(signing_in: int, path: str) -> None:
+    assert ask(signing_in, path)[0] == 200
+
+
+def test_the_right_password_is_not_enough_from_a_strange_network_over_plain_http(signing_in: int) -> None:
+    assert ask(signing_in, "/machines", headers=basic("right"), come_from="203.0.113.7")[0] == 403

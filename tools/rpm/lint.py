@@ -43,6 +43,7 @@ HTTPD_MODULES = (
     "authz_core",
     "authz_host",
     "alias",
+    "headers",
     "proxy",
     "proxy_http",
     "rewrite",
