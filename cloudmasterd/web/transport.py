@@ -19,6 +19,7 @@ from cheroot.server import HTTPConnection
 from cherrypy._cpwsgi_server import CPWSGIHTTPRequest, CPWSGIServer
 
 from cloudmasterd.clock import SystemClock
+from cloudmasterd.web.head import HeadReader
 from cloudmasterd.web.problems import problem_bytes
 
 REQUEST_S = 10.0  # for a whole request, first to last byte; also how long an idle connection is kept
@@ -181,6 +182,8 @@ def _refusal(code: int, title: str, detail: str) -> bytes:
 
 class Request(CPWSGIHTTPRequest):
     """A request whose refusals are problem documents, and whose length is beyond doubt."""
+
+    header_reader = HeadReader()
 
     def read_request_headers(self) -> bool:
         """Read the head; refuse one whose body could be counted in two ways."""
