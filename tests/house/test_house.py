@@ -15,10 +15,11 @@ PACKAGES = ("cloudmasterd", "func", "certmaster")
 
 RANKS = {
     "errors": 0, "model": 0, "clock": 0, "logs": 0, "service": 0, "alive": 0,
-    "acting": 0, "request_ids": 0,
+    "acting": 0, "request_ids": 0, "record": 0,
     "config": 1, "settings": 1, "placement": 1, "fabric": 1, "store": 1, "cobbler": 1, "inventory": 1,
     "flavors": 1, "spec": 1, "kernel_options": 1, "jsonbody": 1, "cloud_init": 1, "words": 1,
     "accounts": 0, "passwords": 1, "password_rules": 1, "throttle": 1, "first": 2, "people": 2, "access": 2,
+    "last_use": 1, "recall": 2,
     "rights": 0, "setting_values": 1, "secret_file": 1, "enrolment": 1, "rebuild_spec": 1, "rebuilds": 2,
     "func_fabric": 2, "fleet": 2, "tasks": 2, "machines": 2, "placing": 2, "recipes": 2,
     "operations": 2, "profiles": 2, "images": 2, "image_format": 1, "seed": 1, "image_push": 2, "installs": 2,
