@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import cherrypy
 
+from cloudmasterd.access import Access
+from cloudmasterd.accounts import SessionLimits
 from cloudmasterd.alive import find_trouble
 from cloudmasterd.clock import Clock, SystemClock
 from cloudmasterd.cobbler import Cobbler
@@ -20,14 +22,18 @@ from cloudmasterd.config import Config
 from cloudmasterd.control.status import log_soon
 from cloudmasterd.enrolment import Enrolment
 from cloudmasterd.errors import StartError
+from cloudmasterd.first import FirstPassword, ensure_first_admin
 from cloudmasterd.fleet import Fleet
-from cloudmasterd.func_fabric import FuncFabric, open_func
+from cloudmasterd.func_fabric import FuncFabric, open_func, open_own
 from cloudmasterd.image_push import ImagePush
 from cloudmasterd.images import Images
 from cloudmasterd.installs import InstallRules, Installs
 from cloudmasterd.machines import Machines
 from cloudmasterd.model import MemoryPolicy
 from cloudmasterd.operations import Operations, ResourceCache
+from cloudmasterd.own_certificate import CertificateKeeper
+from cloudmasterd.passwords import Passwords
+from cloudmasterd.people import People
 from cloudmasterd.placement import stale_limit_s
 from cloudmasterd.placing import Rules
 from cloudmasterd.poller import Chore, Poller
@@ -57,7 +63,9 @@ class App:
             self.store = Store(config.database, _policy(config), clock=clock)
             stack.callback(self.store.close)
             check_port(config.listen_addr, config.listen_port)
-            self.fabric: FuncFabric = open_func(config.func_root, config.minion_timeout_s)
+            self.people, self.access = _people(config, self.store, clock)
+            own = open_own(config.func_root, config.pki_dir, clock.now)
+            self.fabric: FuncFabric = open_func(config.func_root, config.minion_timeout_s, own)
             stack.callback(self.fabric.close)
             self.fleet = Fleet(self.store, self.fabric, clock, timeout_s=config.minion_timeout_s)
             stack.callback(self.fleet.close)
@@ -66,6 +74,8 @@ class App:
             images.tidy()
             profiles = _profiles(config, self.store, clock)
             self.enrolment = Enrolment(config.certmaster_socket, urlsplit(config.public_url).hostname or "")
+            self.certificate = CertificateKeeper(own, self.enrolment)
+            stack.callback(self.certificate.stop)
             self.runner = self._new_runner(resources, images, clock)
             stack.callback(self.runner.stop)
             self.poller = Poller(
@@ -125,7 +135,7 @@ class App:
         )
 
     def _problems(self) -> list[str]:
-        return [*self.poller.problems(), *self.runner.problems()]
+        return [*self.certificate.problems(), *self.poller.problems(), *self.runner.problems()]
 
 
 class _Unlocked:
@@ -165,6 +175,7 @@ def _serve(app: App, stop: StopQueue[str], service: Service) -> str:
     app.poller.subscribe()
     engine.subscribe("exit", server_died)
     try:
+        app.certificate.start()
         app.runner.start()
         engine.start()
         try:
@@ -238,6 +249,17 @@ def _policy(config: Config) -> MemoryPolicy:
         reserve_percent=config.reserve_memory_percent,
         overhead_mb=config.machine_overhead_mb,
     )
+
+
+def _people(config: Config, store: Store, clock: Clock) -> tuple[People, Access]:
+    """The use cases about people, and the way in; there is an admin afterwards."""
+    passwords = Passwords(clock)
+    limits = SessionLimits(config.session_idle_s, config.session_max_s)
+    first = FirstPassword(config.database)
+    people = People(store, clock, passwords, limits=limits, first=first)
+    ensure_first_admin(people, first, clock)
+    access = Access(store, clock, passwords, limits=limits, remote_user_role=config.remote_user_role)
+    return people, access
 
 
 def _profiles(config: Config, store: Store, clock: Clock) -> Profiles:

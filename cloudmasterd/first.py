@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cloudmasterd.accounts import FIRST_ADMIN, User
+from cloudmasterd.acting import Deed, acting
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import StartError
 from cloudmasterd.password_rules import generate
@@ -76,7 +77,8 @@ def ensure_first_admin(users: Users, file: FirstPassword, clock: Clock) -> bool:
         return False
     password = generate(clock)
     file.write(password)
-    users.create_user(FIRST_ADMIN, Role.ADMIN, password)
+    with acting(Deed("cloudmasterd", "createUser")):
+        users.create_user(FIRST_ADMIN, Role.ADMIN, password)
     log.info("there was no user: the user %s was made, with the password in %s", FIRST_ADMIN, file.path)
     return True
 

@@ -7,13 +7,14 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Optional, Protocol
 
+from cloudmasterd import acting
 from cloudmasterd.accounts import EVERYTHING, FIRST_ADMIN, ApiToken, Session, SessionLimits, User
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import Invalid
 from cloudmasterd.first import FirstPassword
 from cloudmasterd.password_rules import check_new
 from cloudmasterd.passwords import Passwords
-from cloudmasterd.rights import Role, Scope
+from cloudmasterd.rights import Role, Scope, scope_text
 from cloudmasterd.store.sessions import SessionStore
 from cloudmasterd.store.tokens import TokenStore
 from cloudmasterd.store.users import UserStore, UserWish
@@ -93,6 +94,7 @@ class People:
             scope=checked_scope(scope),
             title=_checked_title(title),
         )
+        acting.tell(target=f"/api/v1/users/{user.name}", role=user.role.value, scope=scope_text([user.scope]))
         if password is None:
             return self._store.users.add(user, None)
         check_new(password, user.name)
@@ -118,6 +120,7 @@ class People:
             disabled=disabled,
             title=None if title is None else _checked_title(title),
         )
+        _tell_wish(wish)
         return self._store.users.change(name, wish, revision)
 
     def set_password(self, name: str, new: str, *, keep_session: str = "") -> User:
@@ -171,6 +174,13 @@ class People:
             expires_at=expires_at,
         )
         _check_token(token, owner, now)
+        acting.tell(
+            target=f"/api/v1/tokens/{token.id}",
+            user=owner.name,
+            title=token.title,
+            role=token.role.value,
+            scope=scope_text([token.scope]),
+        )
         secret = f"{TOKEN_PREFIX}{token.id}_{self._clock.new_token()}"
         return self._store.tokens.add(token, secret), secret
 
@@ -230,6 +240,15 @@ def _checked_title(title: str, needed: str = "") -> str:
     if needed and not title:
         raise Invalid(f"a title is missing: say {needed}", [("title", needed)])
     return title
+
+
+def _tell_wish(wish: UserWish) -> None:
+    if wish.role is not None:
+        acting.tell(role=wish.role.value)
+    if wish.scope is not None:
+        acting.tell(scope=scope_text([wish.scope]))
+    if wish.disabled is not None:
+        acting.tell(disabled=wish.disabled)
 
 
 def _check_token(token: ApiToken, owner: User, now: datetime) -> None:
