@@ -19,6 +19,7 @@ from cloudmasterd.clock import Clock
 from cloudmasterd.cobbler import Cobbler
 from cloudmasterd.config import Config
 from cloudmasterd.control import status
+from cloudmasterd.control.check_door import check_door
 from cloudmasterd.control.findings import Finding, fault, judge_end, judge_mode, judge_room, ok, warn
 from cloudmasterd.control.places import Kind, Places, files_of
 from cloudmasterd.errors import CobblerError, StoreError
@@ -36,6 +37,7 @@ def check_here(config: Config, where: Places, clock: Clock) -> Iterator[Finding]
     yield from _names(config)
     yield from _database(where)
     yield from _permissions(where)
+    yield from check_door(config, clock.now())
     yield from _certificates(where, clock.now())
     yield from _room(config, where)
     yield from _cobbler(config, clock)
@@ -123,7 +125,7 @@ def _modes(where: Places) -> Iterator[Optional[Finding]]:
                 path = Path(f"{place.path}{ending}")
                 if path.exists():
                     yield judge_mode(path, path.stat().st_mode, 0o077, _ANYBODY)
-        elif place.kind in (Kind.AUTHORITY, Kind.IDENTITY, Kind.CERTMASTER):
+        elif place.kind in (Kind.AUTHORITY, Kind.IDENTITY, Kind.MASTER, Kind.CERTMASTER):
             if place.path.is_dir():
                 yield judge_mode(place.path, place.path.stat().st_mode, 0o022, "others can put files there")
             for path in files_of(place):

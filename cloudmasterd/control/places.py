@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cloudmasterd.config import DEFAULT_FILE, Config
 from cloudmasterd.errors import BackupError
+from cloudmasterd.first import FirstPassword
 from cloudmasterd.func_fabric import FuncFiles, func_files
 
 _KEYS = (".key", ".pem")
@@ -23,8 +24,10 @@ class Kind(Enum):
     CONFIG = "configuration"
     AUTHORITY = "authority"
     IDENTITY = "identity"  # this machine's own key and certificate
+    MASTER = "cloud master"  # its own key and certificate, with which it calls cloud instances
     CERTMASTER = "certmaster"
     DATABASE = "database"
+    PASSWORD = "first password"  # noqa: S105  of the database beside it
     IMAGE = "image"
 
 
@@ -119,15 +122,23 @@ def places(config: Config, config_file: Path, root: Path) -> Places:
     main = root / Path(DEFAULT_FILE).relative_to("/").parent
     listed = [
         Place(Kind.DATABASE, config.database, MASTER, 0o750, hidden=0o077),
+        Place(Kind.PASSWORD, FirstPassword(config.database).path, MASTER, 0o750, hidden=0o077),
         Place(Kind.AUTHORITY, func.cadir, CERTMASTER, 0o750),
         Place(Kind.IDENTITY, func.cert_dir, ROOT, deep=False),
+        Place(Kind.MASTER, config.pki_dir, MASTER, 0o700, hidden=0o077),
         *(_state(func, path) for path in func.state),
         Place(Kind.CONFIG, main, CONFIG_OF_MASTER, 0o750, hidden=0o027),
         Place(Kind.CONFIG, config_file, CONFIG_OF_MASTER, 0o750, hidden=0o027),
+        *_secret(config),
         *(Place(Kind.CONFIG, path, ROOT) for path in func.config_dirs),
         Place(Kind.IMAGE, config.image_dir, MASTER, 0o700, hidden=0o077, deep=False, suffix=".img"),
     ]
     return Places(root, config_file, config.database, tuple(listed), func)
+
+
+def _secret(config: Config) -> Iterator[Place]:
+    if config.proxy_secret_file is not None:
+        yield Place(Kind.CONFIG, config.proxy_secret_file, CONFIG_OF_MASTER, hidden=0o027)
 
 
 def _state(func: FuncFiles, path: Path) -> Place:

@@ -29,7 +29,11 @@ from cloudmasterd.store.copying import (
 )
 
 _CONNECT_S = 1.0
-_WHOLE = (Kind.AUTHORITY, Kind.CERTMASTER)  # put aside as directories: a file that stays would be in force
+_WHOLE = (
+    Kind.AUTHORITY,
+    Kind.MASTER,
+    Kind.CERTMASTER,
+)  # put aside as directories: a file that stays would be in force
 _EDITED = (Kind.CONFIG, Kind.IDENTITY)
 
 
@@ -187,6 +191,8 @@ def _in_the_way(staged: _Staged, root: Path) -> Iterator[Path]:
     for place in staged.here.listed:
         if place.kind is Kind.DATABASE:
             yield from (Path(f"{place.path}{ending}") for ending in COMPANIONS)
+        elif place.kind is Kind.PASSWORD:
+            yield place.path  # of the database that is put aside
         elif place.kind in _WHOLE and any(place.path.glob("*")):
             yield place.path
         elif place.kind is Kind.IMAGE:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
+from cloudmasterd.accounts import FIRST_ADMIN
 from cloudmasterd.config import Config
 from cloudmasterd.errors import CloudError
+from cloudmasterd.first import FirstPassword
 from cloudmasterd.func_fabric import func_files, open_func
 
 log = logging.getLogger(__name__)
@@ -23,9 +25,6 @@ _BOOLEAN = "sys/fs/selinux/booleans/httpd_can_network_connect"
 _ENFORCE = "sys/fs/selinux/enforce"
 _POLICY = "usr/share/selinux/packages/targeted/cloudmasterd.pp.bz2"  # of the package cloudmasterd-selinux
 _JOIN = "on a machine that is to be one: dnf install cloudmasterd-minion && cloudmaster-join {master}"
-
-# Until there are users this is all there is to say.
-PASSWORD = "none: there is no login yet, and whoever reaches the browser view may do everything"  # noqa: S105
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ class Standing:
     clouds: int
     clouds_error: str
     selinux_forbids: bool
+    password: str  # where the first one is
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def judge(seen: Standing) -> Status:
     view = seen.public_url
     if not seen.public.ours:
         view = f"{seen.direct_url}, on this machine only, until {seen.public_url} answers"
-    return Status(view, PASSWORD, tuple(missing))
+    return Status(view, seen.password, tuple(missing))
 
 
 def _why_no_view(seen: Standing) -> tuple[str, str]:
@@ -146,7 +146,21 @@ def look(config: Config, root: Path = Path("/"), timeout_s: float = ASK_S) -> St
         selinux_forbids=_flag(root / _ENFORCE) is True
         and _flag(root / _BOOLEAN) is False
         and not (root / _POLICY).exists(),
+        password=where_password(config.database),
     )
+
+
+def where_password(database: Path) -> str:
+    """Where the first admin's password is; never the password itself."""
+    file = FirstPassword(database).path
+    try:
+        if file.exists():
+            return f"in {file}, that of {FIRST_ADMIN}, until it is changed"
+        if database.exists():
+            return f"none any more: {FIRST_ADMIN} has changed it"
+    except OSError as exc:
+        return f"{file} cannot be looked at: {exc.strerror or exc}; run this as root"
+    return f"in {file}, once cloudmasterd has started"
 
 
 def log_soon(config: Config) -> threading.Thread:

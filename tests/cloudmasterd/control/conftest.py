@@ -68,8 +68,10 @@ def make_master(authority_files: Path, tmp_path: Path) -> Callable[[str], Places
         write(root / "var/lib/certmaster/tokens/one.json", "{}", 0o600)
         write(root / "var/lib/certmaster/replaced/old.cert", "old")
         write(root / "var/lib/certmaster/triggers/sign/post/tell", "#!/bin/sh\n", 0o755)
+        write(root / "var/lib/cloudmasterd/first-password", "abcde-fghij-kmnop-qrstu\n", 0o600)
+        write(root / "var/lib/cloudmasterd/pki/master.key", "a key", 0o600)
+        (root / "var/lib/cloudmasterd/pki").chmod(0o700)
         database = root / "var/lib/cloudmasterd/cloudmasterd.db"
-        database.parent.mkdir(parents=True)
         store = Store(database)
         store.reconcile({ONE: full(machine(1))}, NOON)
         submit(store, create(7))

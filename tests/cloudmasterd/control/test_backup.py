@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from cloudmasterd.config import load_config
 from cloudmasterd.control import archive
 from cloudmasterd.control.archive import Manifest
 from cloudmasterd.control.backup import write_backup
-from cloudmasterd.control.places import Places
+from cloudmasterd.control.places import Places, places
 from cloudmasterd.errors import BackupError, StoreError
 from cloudmasterd.store import Store
 from cloudmasterd.store.copying import copy_database, look_at
@@ -52,6 +53,8 @@ def test_it_holds_everything_that_makes_the_master(take: Callable[..., Manifest]
         "var/lib/certmaster/tokens/one.json",
         "var/lib/certmaster/triggers/sign/post/tell",
         "var/lib/cloudmasterd/cloudmasterd.db",
+        "var/lib/cloudmasterd/first-password",
+        "var/lib/cloudmasterd/pki/master.key",
     ]
     assert archive.read(target) == archive.read_manifest(target) == manifest
     assert len(manifest.authority) == 64
@@ -67,6 +70,18 @@ def test_images_come_along_when_they_are_asked_for(
     assert [entry.size for entry in take(images=True, force=True).entries if entry.path.endswith(".img")] == [
         5000
     ]
+
+
+def test_the_secret_of_the_web_server_in_front_comes_along_wherever_it_is(
+    master: Places, target: Path, clock: FakeClock
+) -> None:
+    conf = master.root / "etc/cloudmasterd/cloudmasterd.conf"
+    conf.write_text("[main]\nbehind_proxy = yes\nproxy_secret_file = /srv/secret\n")
+    write(master.root / "srv/secret", "s" * 32, 0o640)
+    where = places(load_config(None, master.root), conf, master.root)
+    target.parent.mkdir()
+    manifest = write_backup(where, target, clock, images=False, force=False)
+    assert [entry.mode for entry in manifest.entries if entry.path == "srv/secret"] == [0o640]
 
 
 def test_an_older_file_goes_only_by_force(take: Callable[..., Manifest], target: Path) -> None:

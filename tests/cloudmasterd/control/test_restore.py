@@ -66,10 +66,37 @@ def test_a_fresh_machine_becomes_the_same_master(
 ) -> None:
     done = again(tmp_path / "fresh")
     assert without_database(tree(tmp_path / "fresh")) == without_database(tree(master.root))
+    assert (tmp_path / "fresh/var/lib/cloudmasterd/pki").stat().st_mode & 0o777 == 0o700
     assert (done.aside, done.written) == ((), len(done.manifest.entries))
     store = Store(tmp_path / "fresh/var/lib/cloudmasterd/cloudmasterd.db")
     assert [cloud.name for cloud in store.list_clouds()] == [CLOUD]
     store.close()
+
+
+def test_the_first_password_and_the_certificate_of_a_fresh_master_make_room_for_the_old_ones(
+    master: Places, again: Callable[..., Restored], tmp_path: Path
+) -> None:
+    home = tmp_path / "fresh/var/lib/cloudmasterd"
+    write(home / "first-password", "of the fresh one\n", 0o600)
+    write(home / "pki/other.key", "signed by an authority that is gone", 0o600)
+    (home / "pki").chmod(0o700)
+    done = again(tmp_path / "fresh", force=True)
+    assert without_database(tree(home))["first-password"] == (0o600, b"abcde-fghij-kmnop-qrstu\n")
+    assert [path.name for path in (home / "pki").iterdir()] == ["master.key"]
+    assert (home / "pki").stat().st_mode & 0o777 == 0o700
+    assert {path.name.partition(ASIDE)[0] for path in done.aside} == {"first-password", "pki"}
+
+
+def test_a_first_password_that_the_backup_does_not_know_is_put_aside(
+    master: Places, tmp_path: Path, clock: FakeClock
+) -> None:
+    (master.root / "var/lib/cloudmasterd/first-password").unlink()
+    file = tmp_path / "later.tar.gz"
+    write_backup(master, file, clock, images=False, force=False)
+    fresh = write(tmp_path / "fresh/var/lib/cloudmasterd/first-password", "of the fresh one\n", 0o600)
+    done = restore(file, tmp_path / "fresh", clock, force=False, keep_tasks=False)
+    assert not fresh.exists()
+    assert [path.read_text() for path in done.aside] == ["of the fresh one\n"]
 
 
 def test_the_samples_of_the_packages_are_put_aside_and_not_lost(
@@ -146,7 +173,9 @@ def test_data_that_is_there_is_refused_and_by_force_put_aside(
     assert tree(master.root) == before
     aside = again(master.root, force=True).aside
     names = {path.name.partition(ASIDE)[0] for path in aside} - {"cloudmasterd.db-wal", "cloudmasterd.db-shm"}
-    assert names == {"cloudmasterd.db", "ca", "certs", "tokens", "replaced", "triggers"}
+    assert names == {
+        "cloudmasterd.db", "first-password", "pki", "ca", "certs", "tokens", "replaced", "triggers"
+    }  # fmt: skip
     assert not (master.root / "var/lib/certmaster/certs/later.cert").exists(), "it would be in force"
     (certs,) = [path for path in aside if path.name.startswith("certs")]
     assert (certs / "later.cert").read_text() == "later"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,22 @@ import pytest
 
 from cloudmasterd.config import Config, load_config
 from cloudmasterd.control.places import Places
-from cloudmasterd.control.status import Standing, Web, ask, judge, log_soon, look, url_of, why_closed
+from cloudmasterd.control.status import (
+    Standing,
+    Web,
+    ask,
+    judge,
+    log_soon,
+    look,
+    url_of,
+    where_password,
+    why_closed,
+)
 from tests.cloudmasterd.control.conftest import unused_port, write
 
 OURS = Web(True, 200)
-WELL = Standing("http://cloud.example.org/", "http://127.0.0.1:8107/", OURS, OURS, "", 3, "", False)
+PASSWORD = "in /var/lib/cloudmasterd/first-password, that of admin, until it is changed"
+WELL = Standing("http://cloud.example.org/", "http://127.0.0.1:8107/", OURS, OURS, "", 3, "", False, PASSWORD)
 
 
 @contextmanager
@@ -50,7 +62,7 @@ def test_when_all_is_well_three_lines_say_so() -> None:
     lines = found.lines()
     assert len(lines) == 3
     assert lines[0] == "Browser view:   http://cloud.example.org/"
-    assert lines[1].startswith("First password: none: there is no login yet")
+    assert lines[1] == f"First password: {PASSWORD}"
     assert lines[2] == "Missing:        nothing"
     assert found.to_dict()["ready"] is True
 
@@ -158,6 +170,25 @@ def test_the_log_has_the_same_three_lines(
     caplog.set_level(logging.INFO, logger="cloudmasterd.control.status")
     log_soon(config).join(20)
     assert caplog.messages == judge(look(config)).lines()
+
+
+def test_where_the_first_password_is_and_never_what_it_is(config: Config, master: Places) -> None:
+    file = master.root / "var/lib/cloudmasterd/first-password"
+    said = look(config, master.root, 1).password
+    assert said == f"in {file}, that of admin, until it is changed"
+    file.unlink()
+    assert where_password(master.database) == "none any more: admin has changed it"
+    master.database.unlink()
+    assert where_password(master.database) == f"in {file}, once cloudmasterd has started"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
+def test_a_folder_that_is_closed_to_somebody_is_said_to_be(config: Config, master: Places) -> None:
+    master.database.parent.chmod(0)
+    try:
+        assert "run this as root" in where_password(master.database)
+    finally:
+        master.database.parent.chmod(0o750)
 
 
 def test_a_certmaster_configuration_that_is_wrong_is_said(config: Config, master: Places) -> None:
