@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Protocol, Union, cast
 
+from cloudmasterd.access import Access
 from cloudmasterd.clock import Clock
 from cloudmasterd.enrolment import DEFAULT_S, EnrolmentToken, KnownToken, WaitingRequest
 from cloudmasterd.flavors import DEFAULT_FLAVORS, Flavor
@@ -25,6 +26,7 @@ from cloudmasterd.model import (
     TaskState,
 )
 from cloudmasterd.operations import Resources
+from cloudmasterd.people import People
 from cloudmasterd.placement import Capacity, Placement
 from cloudmasterd.rebuild_spec import RebuildSpec
 from cloudmasterd.rights import ANONYMOUS, Identity
@@ -315,5 +317,7 @@ class Site:
     profiles: ProfileCases = cast(ProfileCases, None)  # noqa: RUF009  as above
     enrolment: EnrolmentCases = cast(EnrolmentCases, None)  # noqa: RUF009  as above
     rebuilds: RebuildCases = cast(RebuildCases, None)  # noqa: RUF009  as above
+    people: People = cast(People, None)  # noqa: RUF009  as above
+    access: Access = cast(Access, None)  # noqa: RUF009  as above
     door: Door = ClosedDoor()  # noqa: RUF009  it has no state
     proxy: Proxy = NO_PROXY
