@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from cloudmasterd import request_ids
 from cloudmasterd.errors import CloudRefused, CloudUnreachable, ConfigError, FabricError, RemoteFault
 from cloudmasterd.fabric import Answer, Call
 from func import errors as func_errors
@@ -15,6 +16,7 @@ from func import keeping
 from func.config import load_certmaster_config, load_overlord_config
 from func.keeping import FuncFiles as FuncFiles  # for those who may not import func
 from func.overlord.fanout import Fanout, Result
+from func.overlord.own import OwnCertificate as OwnCertificate
 
 _CHECK = "check that {cloud} is up, that funcd runs there and that this machine can reach its port"
 _DENIED = "AccessToMethodDenied"
@@ -40,8 +42,9 @@ def _not_trusted(exc: func_errors.PeerRefused, cloud: str, method: str) -> Fabri
 def _fault(exc: func_errors.XMLRPCFault, cloud: str, method: str) -> FabricError:
     if _DENIED in exc.text:
         return CloudRefused(
-            f"{cloud} does not allow this cloud master to call {method}: allow it in"
-            f" /etc/func/minion-acl.d/*.acl on {cloud}"
+            f"{cloud} does not allow this cloud master to call {method}: `dnf upgrade cloudmasterd-minion` or"
+            f" `cloudmaster-join` on {cloud} brings /etc/func/minion-acl.d/cloudmasterd.acl, which does; a"
+            " minion of another make needs its lines"
         )
     return RemoteFault("XMLRPCFault", f"{cloud} refused to run {method}: {exc.text}")
 
@@ -103,8 +106,16 @@ class FuncFabric:
 
     def call(self, cloud: str, method: str, *args: Any, timeout_s: Optional[float] = None) -> Any:
         """Call one cloud instance and return its value; raises FabricError."""
+        if not self._fanout.knows(cloud):
+            raise _unknown(cloud)
         try:
-            return self._fanout.call(cloud, method, *args, timeout_s=timeout_s or self._timeout_s)
+            return self._fanout.call(
+                cloud,
+                method,
+                *args,
+                timeout_s=timeout_s or self._timeout_s,
+                request_id=request_ids.current(),
+            )
         except func_errors.FuncError as exc:
             raise translate(exc, cloud, method) from exc
 
@@ -112,11 +123,15 @@ class FuncFabric:
         self, calls: Mapping[str, Call], timeout_s: Optional[float] = None
     ) -> Iterator[Sequence[Answer]]:
         """Call many cloud instances at once; yields groups of answers, each cloud instance once."""
-        asked = {cloud: (call.method, call.args) for cloud, call in calls.items()}
+        asked = {
+            cloud: (call.method, call.args) for cloud, call in calls.items() if self._fanout.knows(cloud)
+        }
+        if len(asked) < len(calls):
+            yield [Answer(cloud, error=_unknown(cloud)) for cloud in calls if cloud not in asked]
         try:
-            groups = self._fanout.ask(asked, timeout_s=timeout_s or self._timeout_s)
+            groups = self._fanout.ask(asked, timeout_s or self._timeout_s, request_ids.current())
         except func_errors.FuncError as exc:
-            yield [Answer(cloud, error=translate(exc, cloud, call.method)) for cloud, call in calls.items()]
+            yield [Answer(cloud, error=translate(exc, cloud, calls[cloud].method)) for cloud in asked]
             return
         for group in groups:
             yield [_answer(result, calls[result.minion].method) for result in group]
@@ -126,19 +141,43 @@ class FuncFabric:
         self._fanout.close()
 
 
+def _unknown(cloud: str) -> CloudRefused:
+    return CloudRefused(
+        f"the certmaster holds no certificate for {cloud}, so it is not called: it was removed, or never"
+        " let in"
+    )
+
+
 def _answer(result: Result, method: str) -> Answer:
     if result.error is not None:
         return Answer(result.minion, error=translate(result.error, result.minion, method))
     return Answer(result.minion, result.value)
 
 
-def open_func(root: Path, timeout_s: float) -> FuncFabric:
+def open_own(root: Path, pki_dir: Path, now: Callable[[], datetime]) -> Optional[OwnCertificate]:
+    """The own certificate in `pki_dir`; None where overlord.conf names another to call with. ConfigError."""
+    with _as_config_error():
+        overlord, certmaster = load_overlord_config(root), load_certmaster_config(root)
+    if overlord.cert_file is not None or overlord.key_file is not None:
+        return None
+    return OwnCertificate(pki_dir, overlord.ca_file or certmaster.cadir / "certmaster.crt", now)
+
+
+def obtain(own: OwnCertificate, ask: Callable[[str], tuple[str, str]]) -> None:
+    """Have certmaster certify a new key where that is due; raises ConfigError, and what `ask` raises."""
+    with _as_config_error():
+        own.obtain(ask)
+
+
+def open_func(root: Path, timeout_s: float, own: Optional[OwnCertificate] = None) -> FuncFabric:
     """The fabric of the certmaster and the overlord whose files lie below `root`; raises ConfigError.
 
-    A certmaster that has no certificate yet is no error here: calls fail until it has one.
+    It calls with `own`, or with what overlord.conf says. That there is no certificate yet is no error here:
+    calls fail until there is one.
     """
     try:
-        fanout = Fanout(load_overlord_config(root), load_certmaster_config(root))
+        find = None if own is None else own.find
+        fanout = Fanout(load_overlord_config(root), load_certmaster_config(root), find=find)
     except func_errors.ConfigError as exc:
         raise ConfigError(str(exc)) from exc
     return FuncFabric(fanout, timeout_s)

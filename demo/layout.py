@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from demo.nodes import Node, node_xml
+from func.minion.cloudmaster import acl_path, acl_text
 
 MASTER_ADDRESS = "127.0.0.1"
 MASTER_NAME = "cloud.example.org"  # what the pages call it
@@ -54,8 +55,16 @@ def write_minion(root: Path, node: Node, ports: Ports, libvirt_uri: str = "") ->
     )
     _write_main(
         root / "etc/func/minion.conf",
-        {"listen_addr": node.address, "listen_port": ports.func, "minion_name": node.name},
+        {
+            "listen_addr": node.address,
+            "listen_port": ports.func,
+            "minion_name": node.name,
+            "certmaster_overrides_acls": "yes",
+        },
+        "# certmaster_overrides_acls: the command func may call everything here. cloudmaster-join says no.\n",
     )
+    # What the cloud master itself may call is the same as on a machine that joined it.
+    _write(acl_path(root / "etc/func/minion-acl.d"), acl_text())
     file = root / "node.xml"
     pool = root / "var/lib/libvirt/images"
     pool.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -94,15 +94,27 @@ def describe_own(
         raise ConfigError(f"{files.cert_file}: {exc}") from exc
 
 
+Find = Callable[[], Files]
+"""Says which files an overlord calls with; raises ConfigError while it has none."""
+
+
 class Credentials:
-    """The overlord's TLS context, made again when its files are replaced. Thread-safe."""
+    """The overlord's TLS context, made again when its files are replaced. Thread-safe.
+
+    `find` says which those are, where it is not overlord.conf or the certmaster's own that count.
+    """
 
     def __init__(
-        self, config: OverlordConfig, certmaster: CertmasterConfig, host_name: Optional[str] = None
+        self,
+        config: OverlordConfig,
+        certmaster: CertmasterConfig,
+        host_name: Optional[str] = None,
+        find: Optional[Find] = None,
     ) -> None:
         self._config = config
         self._certmaster = certmaster
         self._host_name = host_name or socket.gethostname()
+        self._find = find
         self._lock = threading.Lock()
         self._files: Optional[Files] = None
         self._stamp: Optional[Stamp] = None
@@ -126,7 +138,10 @@ class Credentials:
             return self._context
 
     def _load(self) -> None:
-        files = find_files(self._config, self._certmaster, self._host_name)
+        if self._find is not None:
+            files = self._find()
+        else:
+            files = find_files(self._config, self._certmaster, self._host_name)
         stamp = files.stamp()
         self._context = client_context(
             files.cert_file, files.key_file, files.ca_file, historic=self._config.historic_peers

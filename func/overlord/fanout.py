@@ -18,7 +18,7 @@ from func import wire
 from func.config import OverlordConfig
 from func.errors import BadReply, CallError, ConfigError, WireError
 from func.overlord.conversation import Means, Request
-from func.overlord.credentials import Credentials
+from func.overlord.credentials import Credentials, Find
 from func.overlord.exchange import Reply, exchange
 from func.overlord.http import Limits
 from func.overlord.known import KnownMinions
@@ -47,7 +47,8 @@ class Result:
 class Fanout:
     """Calls minions in parallel over kept connections. Thread-safe; `close` ends the connections.
 
-    `timeout_s` is what a minion has where a call does not say.
+    `timeout_s` is what a minion has where a call does not say. `find` says which files it calls with, where
+    that is not what overlord.conf or the certmaster have.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Fanout:
         limits: Optional[Limits] = None,
         resolver: Optional[Resolver] = None,
         monotonic: Callable[[], float] = time.monotonic,
+        find: Optional[Find] = None,
     ) -> None:
         self._port = config.listen_port
         self.timeout_s = config.socket_timeout or DEFAULT_TIMEOUT_S
@@ -66,7 +68,7 @@ class Fanout:
         self._limits = limits or Limits()
         self._monotonic = monotonic
         self._resolver = resolver or Resolver(config.hosts_file)
-        self._credentials = Credentials(config, certmaster_config)
+        self._credentials = Credentials(config, certmaster_config, find=find)
         self._known = KnownMinions(certmaster_config)
         self._pool = Pool(monotonic)
         # Two to spare, so that no processor waits for a thread to come back for more.
@@ -77,6 +79,10 @@ class Fanout:
     def minions(self) -> list[str]:
         """The names of all minions with a certificate here, sorted; raises ConfigError."""
         return self._known.names()
+
+    def knows(self, minion: str) -> bool:
+        """Whether there is a certificate of a minion here, so that it may be called."""
+        return self._known.has(minion)
 
     def certificate_expires_at(self, minion: str) -> Optional[datetime]:
         """When the certificate signed for a minion ends, in UTC; None where it is not known."""
@@ -104,9 +110,17 @@ class Fanout:
         limit_s = self.timeout_s if timeout_s is None else timeout_s
         return self._results(means, requests, limit_s)
 
-    def call(self, minion: str, method: str, *args: Any, timeout_s: Optional[float] = None) -> Any:
+    def call(
+        self,
+        minion: str,
+        method: str,
+        *args: Any,
+        timeout_s: Optional[float] = None,
+        request_id: str = "",
+    ) -> Any:
         """Call one minion and return its value; raises CallError, WireError or ConfigError."""
-        (result,) = [result for group in self.ask({minion: (method, args)}, timeout_s) for result in group]
+        groups = self.ask({minion: (method, args)}, timeout_s, request_id)
+        (result,) = [result for group in groups for result in group]
         if result.error is not None:
             raise result.error
         return result.value

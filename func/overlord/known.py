@@ -31,6 +31,18 @@ class KnownMinions:
             raise ConfigError(f"{exc}; the overlord finds its minions' names there") from exc
         return sorted({path.name[: -len(self._suffix)] for path in files})
 
+    def has(self, minion: str) -> bool:
+        """Whether a minion of that name has a certificate here; where nobody may look, it may have one."""
+        for root in self._roots:
+            try:
+                (root / f"{minion}{self._suffix}").stat()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except (OSError, ValueError):
+                return True
+            return True
+        return False
+
     def expires_at(self, minion: str) -> Optional[datetime]:
         """When the certificate signed for a minion ends, in UTC; None where it is not known."""
         for root in self._roots:
