@@ -33,7 +33,10 @@ class Answer:
 
 
 class Fabric(Protocol):
-    """Calls methods on cloud instances. Safe to use from several threads."""
+    """Calls methods on cloud instances. Safe to use from several threads.
+
+    A call carries the id of the request it is made for (`request_ids.working_for`) into the audit log there.
+    """
 
     def list_clouds(self) -> list[str]:
         """Names of all cloud instances whose certificates this master's certmaster signed, sorted."""

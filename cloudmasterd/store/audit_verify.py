@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Optional
 
-from cloudmasterd.store.audit import COLUMNS, Head, hash_of, parse_head, walk_rows
+from cloudmasterd.record import Head, Verdict, parse_head
+from cloudmasterd.store.audit_rows import COLUMNS, hash_of, walk_rows
 from cloudmasterd.store.task_rows import snapshot
 
 MOST_TOLD = 20  # of what is wrong; one hand can spoil everything
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What there is, and what is wrong with it: sentences that name the records, the first MOST_TOLD."""
-
-    head: Head
-    wrong: tuple[str, ...] = ()
-    first: int = 1  # the record from which on all were looked at
-
-    @property
-    def whole(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.wrong
+NO_RECORD = Head()
 
 
 def verify(raw: sqlite3.Connection, noted: Optional[Head] = None, last: Optional[int] = None) -> Verdict:
@@ -39,7 +26,7 @@ def judge(
     rows: Iterable[Sequence[Any]],
     head: Optional[str],
     noted: Optional[Head] = None,
-    start: Head = Head(),  # noqa: B008  frozen
+    start: Head = NO_RECORD,
 ) -> Verdict:
     """The verdict on these rows behind `start`, oldest first: COLUMNS, `previous`, `hash`."""
     chain = _Chain(noted, start)

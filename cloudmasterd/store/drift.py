@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Optional
+from urllib.parse import quote
 
+from cloudmasterd.acting import OBSERVED, Deed
 from cloudmasterd.store.choose import Sighting
 from cloudmasterd.store.events import News
 from cloudmasterd.store.reconcile import Contest, Plan
+
+MOST_DEEDS = 50  # on the audit record, of one cloud instance at one time; the events tell of each
 
 _FIELDS = ("name", "state", "memory_mb", "max_memory_mb", "vcpus", "autostart")
 
@@ -37,6 +42,25 @@ def appeared(plan: Plan, first: Collection[str]) -> list[str]:
     """The uuids that nobody reported before, without those of cloud instances in `first`."""
     new = [*plan.appeared, *(contest.after for contest in plan.contests if contest.before is None)]
     return [row.uuid for row in new if row is not None and row.cloud not in first]
+
+
+def deeds_of_others(news: Iterable[News]) -> Iterator[Deed]:
+    """What others did to machine instances, as the audit record has it: news that no task of ours explains.
+
+    Of each cloud instance MOST_DEEDS are told one by one, and how many more there were.
+    """
+    seen: Counter[str] = Counter()
+    for each in news:
+        if each.task is not None or each.cloud is None:
+            continue
+        seen[each.cloud] += 1
+        if seen[each.cloud] <= MOST_DEEDS:
+            target = f"/api/v1/machines/{quote(each.machine_name or each.machine or '', safe='')}"
+            yield Deed(each.cloud, each.kind, target, OBSERVED, detail={"changed": each.text})
+    for cloud, count in seen.items():
+        if count > MOST_DEEDS:
+            more = {"more": count - MOST_DEEDS}
+            yield Deed(cloud, "machine.changed", f"/api/v1/clouds/{quote(cloud)}", OBSERVED, detail=more)
 
 
 def _contested(contest: Contest, first: Collection[str], was_on: Mapping[str, str]) -> Iterator[News]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Optional
 
+from cloudmasterd import acting
 from cloudmasterd.errors import Conflict, NotFound
 from cloudmasterd.model import Image, ImageState
 from cloudmasterd.store.connection import OneConnection, Readers
@@ -40,6 +41,7 @@ class ImageStore:
                     f" delete that one with DELETE /api/v1/images/{image.name}"
                 )
             unit.changed = True
+            acting.tell(image=image.name, sha256=image.sha256)
             unit.raw.execute("DELETE FROM image WHERE name = ?", (image.name,))
             unit.raw.execute(
                 f"INSERT INTO image ({_ITEMS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, NULL, NULL, ?)",  # noqa: S608

@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Any, NamedTuple, Optional
 
 from cloudmasterd.model import Inventory, MemoryPolicy
+from cloudmasterd.store.audit_rows import append
 from cloudmasterd.store.choose import Sighting
-from cloudmasterd.store.drift import appeared, drift
+from cloudmasterd.store.drift import appeared, deeds_of_others, drift
 from cloudmasterd.store.events import News, add_events
 from cloudmasterd.store.reconcile import Difference, Plan, difference, settle
 from cloudmasterd.store.reservations import sum_up
@@ -277,7 +278,9 @@ def _tell_drift(
         for uuid, task, ended_at in unit.raw.execute(_TASKS_OF, (json.dumps([n.machine for n in news]),))
     }
     busy = _tasks_on(unit.raw, {each.cloud for each in news if each.cloud})
-    add_events(unit, (_with_task(each, tasks, rows, busy) for each in news), at)
+    told = [_with_task(each, tasks, rows, busy) for each in news]
+    add_events(unit, told, at)
+    append(unit.raw, deeds_of_others(told), at)
 
 
 def _tasks_on(raw: sqlite3.Connection, clouds: Collection[str]) -> Mapping[str, int]:

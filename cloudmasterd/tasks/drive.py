@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Callable, Optional
 
+from cloudmasterd import request_ids
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import CloudError, CloudUnreachable, StoreError
 from cloudmasterd.model import ENDED_STATES, Step, StepState, Task, TaskState
@@ -138,7 +139,7 @@ class Driver:
             return self._fail(task, index, memory.bug, unsettled=True, memory=memory)
         memory.light = kind.light
         try:
-            with self._away():
+            with self._away(), request_ids.working_for(task.request_id):
                 outcome = kind.do(self._context(task, step, step.operation))
         except StoreError:
             raise
@@ -218,7 +219,7 @@ class Driver:
         if memory.bug is not None:
             return self._leave(task, index, memory.bug, memory)
         try:
-            with self._away():
+            with self._away(), request_ids.working_for(task.request_id):
                 nothing = self._settle(task, step, kind)
                 detail = nothing or undo(self._context(task, step, step.operation))
         except StoreError:

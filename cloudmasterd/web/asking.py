@@ -12,8 +12,9 @@ from cloudmasterd.clock import Clock
 from cloudmasterd.errors import Invalid, StaleVersion
 from cloudmasterd.machines import Asker
 from cloudmasterd.model import ENDED_STATES, Author, Task
+from cloudmasterd.request_ids import REQUEST_MARK
 from cloudmasterd.web.exchange import NO_STORE, Asked, Reply, json_bytes
-from cloudmasterd.web.represent import REQUEST_MARK, task_json, task_path
+from cloudmasterd.web.represent import task_json, task_path
 from cloudmasterd.web.site import Site
 from cloudmasterd.web.waiting import MAX_WAIT_S, Waits
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 import logging
-import re
 from http import HTTPStatus
 from typing import Any
 
 import cherrypy
 from cherrypy import _cplogging, _cprequest
 
+from cloudmasterd import request_ids
 from cloudmasterd.errors import Invalid
 from cloudmasterd.web import paths
 from cloudmasterd.web.exchange import HTML, Reply
@@ -25,8 +25,6 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-
-REQUEST_ID = re.compile(r"[A-Za-z0-9._:@+/=-]{1,128}")
 
 
 class QuietLog(_cplogging.LogManager):
@@ -88,7 +86,7 @@ class Dispatcher:
 def request_id_of(front: Front) -> str:
     """The X-Request-Id of the request under way: the client's where it is usable, else one of ours."""
     given: str = cherrypy.serving.request.wsgi_environ.get("HTTP_X_REQUEST_ID", "")
-    return given if REQUEST_ID.fullmatch(given) else front.site.clock.new_id()
+    return given if request_ids.is_usable(given) else front.site.clock.new_id()
 
 
 def read_all() -> bytes:

@@ -18,6 +18,7 @@ from cloudmasterd.web.exchange import HTML, JSON, NO_STORE, PROBLEM, Asked, Repl
 from cloudmasterd.web.negotiate import prefers_html, quality
 from cloudmasterd.web.pages.failure import FailurePage
 from cloudmasterd.web.problems import CrossSite, NotAcceptable, Problem, problem_of
+from cloudmasterd.web.recording import Recorder, Sender, reason_of
 from cloudmasterd.web.router import Route, Router
 from cloudmasterd.web.routes import table
 from cloudmasterd.web.site import Site
@@ -58,6 +59,7 @@ class Front:
         self.routes = table(site, templates, assets, waits)
         self._router = Router(self.routes)
         assert all(route.role is KEPT_FOR for route in self.routes if route.kept)
+        self._recorder = Recorder(site.store.audit, self._router, site.clock)
         self._failures = FailurePage(templates)
         self._cache = ReplyCache()
 
@@ -74,7 +76,15 @@ class Front:
             if incoming.method == "OPTIONS" and who.role is not None:
                 return Reply(status=204, headers=(("Allow", ", ".join(self._router.allow(path))),))
             route, names = self._find_route(incoming.method, path, who, doubt)
-            reply = self._pass_on(route, names, path, raw_query, who, incoming)
+        except CloudError as exc:
+            return self._turn_away(exc, path, incoming, who)
+        try:
+            reply = self._recorder.answer(
+                route,
+                names,
+                self._sender(incoming, who),
+                lambda: self._pass_on(route, names, path, raw_query, who, incoming),
+            )
         except CloudError as exc:
             return self._refuse(exc, path, incoming, who)
         if route.kept and reply.status == 200:
@@ -156,6 +166,16 @@ class Front:
                 origin=origin,
             )
         )
+
+    def _sender(self, incoming: Incoming, who: Identity) -> Sender:
+        address = self.site.proxy.origin(incoming.headers, incoming.client).address
+        return Sender(who, address, incoming.request_id, reason_of(incoming.headers))
+
+    def _turn_away(self, error: CloudError, path: str, incoming: Incoming, who: Identity) -> Reply:
+        reply = self._refuse(error, path, incoming, who)
+        if reply.status != 303:  # to be led to the login is no refusal
+            self._recorder.turn_away(error, incoming.method, path, self._sender(incoming, who))
+        return reply
 
     def _refuse(self, error: CloudError, path: str, incoming: Incoming, who: Identity) -> Reply:
         problem = problem_of(error)

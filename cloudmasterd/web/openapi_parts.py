@@ -140,9 +140,9 @@ PARAMETERS: dict[str, Node] = {
     ),
     "RequestId": _header_parameter(
         "X-Request-Id",
-        "A name of the client's for this one request; the task keeps it. One that is absent or not of this"
-        " form is replaced by one of ours.",
-        {"type": "string", "pattern": "^[A-Za-z0-9._:@+/=-]{1,128}$"},
+        "A name of the client's for this one request; the task, the audit record and the audit logs of the"
+        " cloud instances keep it. One that is absent or not of this form is replaced by one of ours.",
+        {"type": "string", "pattern": "^[A-Za-z0-9-]{1,64}$"},
     ),
 }
 

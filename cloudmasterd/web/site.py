@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional, Protocol, Union, cast
 
 from cloudmasterd.access import Access
+from cloudmasterd.acting import Deed
 from cloudmasterd.clock import Clock
 from cloudmasterd.enrolment import DEFAULT_S, EnrolmentToken, KnownToken, WaitingRequest
 from cloudmasterd.flavors import DEFAULT_FLAVORS, Flavor
@@ -29,6 +30,7 @@ from cloudmasterd.operations import Resources
 from cloudmasterd.people import People
 from cloudmasterd.placement import Capacity, Placement
 from cloudmasterd.rebuild_spec import RebuildSpec
+from cloudmasterd.record import Entry, Filter, Verdict
 from cloudmasterd.rights import ANONYMOUS, Identity
 from cloudmasterd.spec import Change, MachineSpec
 from cloudmasterd.web.proxy import NO_PROXY, Proxy
@@ -81,6 +83,19 @@ class EventReads(Protocol):
         """Wait until there is an event behind `after`; False when time ran out."""
 
 
+class AuditRecord(Protocol):
+    """The part of the Store that keeps who did what."""
+
+    def add(self, deed: Deed, *, durable: bool = False) -> None:
+        """Put a deed on the record that no change of the store goes with."""
+
+    def list(self, wanted: Filter, before: Optional[int] = None, limit: int = 100) -> Sequence[Entry]:
+        """Records with an id below `before`, newest first."""
+
+    def verify(self, last: int) -> Verdict:
+        """Whether the last records are whole."""
+
+
 class Reads(Protocol):
     """The part of the Store that answers questions, and keeps what people say of a cloud instance."""
 
@@ -91,6 +106,10 @@ class Reads(Protocol):
     @property
     def events(self) -> EventReads:
         """The events."""
+
+    @property
+    def audit(self) -> AuditRecord:
+        """Who did what."""
 
     @property
     def change_count(self) -> int:

@@ -420,9 +420,9 @@ def test_a_request_id_is_taken_or_made_and_always_told(small: Any) -> None:
     answer = small.send("POST", BUILD + "/start", X_Request_Id="abc-1")
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == "abc-1"
     for target in (MACHINES, MACHINES + "/none", "/", "/nothing", "/healthz", MACHINES + "?limit=x"):
-        assert small.get(target, X_Request_Id="abc.2").headers["x-request-id"] == "abc.2"
-    made = {small.get(MACHINES, X_Request_Id=bad).headers["x-request-id"] for bad in ("", "a b", "x" * 200)}
-    assert len(made) == 3 and not made & {"", "a b", "x" * 200}
+        assert small.get(target, X_Request_Id="abc-2").headers["x-request-id"] == "abc-2"
+    made = {small.get(MACHINES, X_Request_Id=bad).headers["x-request-id"] for bad in ("", "a.b", "x" * 65)}
+    assert len(made) == 3 and not made & {"", "a.b", "x" * 65}
 
 
 def test_maintenance_and_reserve_of_a_cloud_instance(small: Any) -> None:
