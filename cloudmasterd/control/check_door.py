@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from cloudmasterd.accounts import FIRST_ADMIN
 from cloudmasterd.config import Config
-from cloudmasterd.control.findings import Finding, fault, judge_mode, ok, warn
+from cloudmasterd.control.findings import Finding, fault, ok, warn
 from cloudmasterd.errors import ConfigError
 from cloudmasterd.first import FirstPassword
 from cloudmasterd.secret_file import read_secret
@@ -66,11 +66,7 @@ def _first_password(database: Path, now: datetime) -> Iterator[Finding]:
     file = FirstPassword(database).path
     if not file.exists():
         return
-    found = file.stat()
-    wide = judge_mode(file, found.st_mode, 0o077, "others can read the first password")
-    if wide is not None:
-        yield wide
-    since = now - datetime.fromtimestamp(found.st_mtime, timezone.utc)
+    since = now - datetime.fromtimestamp(file.stat().st_mtime, timezone.utc)
     if since > CHANGED_WITHIN:
         yield warn(
             "login",

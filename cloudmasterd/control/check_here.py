@@ -120,7 +120,7 @@ def _permissions(where: Places) -> Iterator[Finding]:
 
 def _modes(where: Places) -> Iterator[Optional[Finding]]:
     for place in where.listed:
-        if place.kind is Kind.DATABASE:
+        if place.kind in (Kind.DATABASE, Kind.PASSWORD):
             for ending in ("", "-wal"):
                 path = Path(f"{place.path}{ending}")
                 if path.exists():
@@ -145,12 +145,13 @@ def _owners(where: Places) -> Iterator[Finding]:
                 f"{path} is user {path.stat().st_uid}'s, and its folder user {owner}'s, the daemon",
                 f"chown --reference={folder} {path}",
             )
-    key = where.func.ca_key
-    if key.exists() and os.geteuid() == 0 and owner and not _may_read(key, owner):
+    certificate = where.func.ca_cert
+    if certificate.exists() and os.geteuid() == 0 and owner and not _may_read(certificate, owner):
         yield fault(
             "permissions",
-            f"user {owner}, who runs cloudmasterd, cannot read {key}, and calls cloud instances with it",
-            f"chgrp certmaster {key.parent} {key}; chmod 0750 {key.parent}; chmod 0640 {key}",
+            f"user {owner}, who runs cloudmasterd, cannot read {certificate}, the authority of all",
+            f"chgrp certmaster {certificate.parent} {certificate}; chmod 0750 {certificate.parent};"
+            f" chmod 0644 {certificate}; usermod -aG certmaster cloudmasterd",
         )
 
 

@@ -59,7 +59,7 @@ class Place:
 
     def mode(self, path: Path, found: int) -> int:
         """The mode of a file here: as it was found, but a secret is nobody else's."""
-        secret = 0o027 if path.suffix in _KEYS else 0
+        secret = 0o077 if path.suffix in _KEYS else 0
         return found & 0o777 & ~(self.hidden | secret)
 
     def holds(self, path: Path) -> bool:

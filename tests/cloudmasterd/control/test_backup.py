@@ -112,7 +112,7 @@ def test_a_secret_that_others_could_read_is_kept_from_them(
 ) -> None:
     (master.func.ca_key).chmod(0o644)
     modes = {entry.path.rpartition("/")[2]: entry.mode for entry in take().entries}
-    assert modes["certmaster.key"] == 0o640
+    assert modes["certmaster.key"] == 0o600
     assert (modes["one.json"], modes["cloudmasterd.db"], modes["tell"]) == (0o600, 0o600, 0o755)
 
 

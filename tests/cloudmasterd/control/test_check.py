@@ -119,6 +119,10 @@ def test_a_machine_whose_files_are_in_order_has_no_fault_in_them(
     ("name", "mode"),
     [
         ("etc/pki/certmaster/ca/certmaster.key", 0o644),
+        ("etc/pki/certmaster/ca/certmaster.key", 0o640),
+        ("var/lib/cloudmasterd/pki", 0o770),
+        ("var/lib/cloudmasterd/pki/master.key", 0o640),
+        ("var/lib/cloudmasterd/first-password", 0o644),
         ("var/lib/certmaster/tokens/one.json", 0o640),
         ("var/lib/cloudmasterd/cloudmasterd.db", 0o644),
         ("etc/pki/certmaster/ca/certmaster.crt", 0o666),
@@ -138,7 +142,10 @@ def test_a_database_of_another_user_is_found(config: Config, master: Places, clo
     os.chown(master.database.parent, 65534, 65534)
     texts = [one.seen for one in about("permissions", findings(config, master, clock))]
     assert any(str(master.database) in text and "user 0's" in text for text in texts)
-    assert any("cannot read" in text and "certmaster.key" in text for text in texts)
+    assert not any("cannot read" in text for text in texts)
+    master.func.ca_cert.chmod(0o640)
+    texts = [one.seen for one in about("permissions", findings(config, master, clock))]
+    assert any("cannot read" in text and "certmaster.crt" in text for text in texts)
 
 
 def test_a_damaged_database_is_found(config: Config, master: Places, clock: FakeClock) -> None:
