@@ -35,7 +35,7 @@ class User:
     revision: int = 0
 
 
-class TokenState(Enum):
+class TokenState(str, Enum):
     """Whether a token is good for anything."""
 
     GOOD = "good"

@@ -94,7 +94,7 @@ class People:
             scope=checked_scope(scope),
             title=_checked_title(title),
         )
-        acting.tell(target=f"/api/v1/users/{user.name}", role=user.role.value, scope=scope_text([user.scope]))
+        acting.tell(target=_user_path(user.name), role=user.role.value, scope=scope_text([user.scope]))
         if password is None:
             return self._store.users.add(user, None)
         check_new(password, user.name)
@@ -120,7 +120,7 @@ class People:
             disabled=disabled,
             title=None if title is None else _checked_title(title),
         )
-        _tell_wish(wish)
+        _tell_wish(name, wish)
         return self._store.users.change(name, wish, revision)
 
     def set_password(self, name: str, new: str, *, keep_session: str = "") -> User:
@@ -130,6 +130,7 @@ class People:
         """
         user = self._store.users.get(name)
         check_new(new, user.name)
+        acting.tell(target=_user_path(user.name))
         changed = self._store.users.set_password(
             user.name, self._passwords.hash(new), self._clock.now(), keep_session
         )
@@ -141,6 +142,7 @@ class People:
 
         Raises NotFound, StaleVersion, and Conflict for the last admin that can sign in.
         """
+        acting.tell(target=_user_path(name))
         user = self._store.users.delete(name, revision)
         self._forget_first(user)
         return user
@@ -186,7 +188,9 @@ class People:
 
     def revoke_token(self, token_id: str) -> ApiToken:
         """Let a token be good for nothing, at once and for good; NotFound."""
-        return self._store.tokens.revoke(token_id, self._clock.now())
+        token = self._store.tokens.get(token_id)
+        acting.tell(target=f"/api/v1/tokens/{token.id}", user=token.user, title=token.title)
+        return self._store.tokens.revoke(token.id, self._clock.now())
 
     def list_sessions(self, user: Optional[str] = None) -> list[Session]:
         """Sessions that are not over, the latest seen first; NotFound for `user`."""
@@ -242,7 +246,12 @@ def _checked_title(title: str, needed: str = "") -> str:
     return title
 
 
-def _tell_wish(wish: UserWish) -> None:
+def _user_path(name: str) -> str:
+    return f"/api/v1/users/{name}"
+
+
+def _tell_wish(name: str, wish: UserWish) -> None:
+    acting.tell(target=_user_path(name))
     if wish.role is not None:
         acting.tell(role=wish.role.value)
     if wish.scope is not None:
