@@ -78,8 +78,11 @@ class OwnCertificate:
         """Whether a new certificate is to be asked for: none is good, or the one there is renewed by now."""
         if self.trouble():
             return True
-        pem = read_file(self._files.cert_file) or b""
-        return renewal.due_at(ca.begins_at(pem), ca.expires_at(pem), self._chance) <= self._now()
+        try:
+            pem = read_file(self._files.cert_file) or b""
+            return renewal.due_at(ca.begins_at(pem), ca.expires_at(pem), self._chance) <= self._now()
+        except CertmasterError:
+            return True
 
     def obtain(self, ask: Ask) -> None:
         """Have a new key certified and put both in the place of those there; raises ConfigError.

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from cloudmasterd.clock import SystemClock
 from cloudmasterd.errors import CloudRefused, CloudUnreachable, ConfigError, FabricError, RemoteFault
 from cloudmasterd.fabric import Answer, Call
-from cloudmasterd.func_fabric import TRANSLATIONS, FuncFabric, open_func, translate
+from cloudmasterd.func_fabric import TRANSLATIONS, FuncFabric, open_func, open_own, translate
 from func import errors as func_errors
 from func import wire
 from tests.func.overlord.farm import Authority, Farm, reply, says, write_root
@@ -141,8 +142,45 @@ def test_something_that_is_no_minion_is_told_as_such(fabric: FuncFabric, farm: F
 def test_without_a_certificate_of_our_own_every_call_says_so(tmp_path: Path) -> None:
     fabric = open_func(tmp_path, timeout_s=1)
     assert fabric.list_clouds() == []
+    enrol(tmp_path, *NAMES)
     assert "cannot call virt.inventory" in str(error_of(fabric))
     assert all(isinstance(answer.error, CloudUnreachable) for answer in answers(fabric).values())
+
+
+def enrol(root: Path, *names: str) -> None:
+    certs = root / "var/lib/certmaster/certs"
+    certs.mkdir(parents=True)
+    for name in names:
+        (certs / f"{name}.cert").touch()
+
+
+def test_without_a_certificate_of_its_own_a_cloud_master_calls_nobody_and_says_why(tmp_path: Path) -> None:
+    own = open_own(tmp_path, tmp_path / "pki", SystemClock().now)
+    assert own is not None
+    own.note_missing("certmaster is not running")
+    fabric = open_func(tmp_path, 1, own)
+    enrol(tmp_path, *NAMES)
+    error = error_of(fabric)
+    assert isinstance(error, CloudUnreachable)
+    assert "it has no certificate of its own yet: certmaster is not running" in str(error)
+    assert all(isinstance(answer.error, CloudUnreachable) for answer in answers(fabric).values())
+
+
+def test_who_has_no_certificate_here_is_not_called_whoever_answers(
+    fabric: FuncFabric, tmp_path: Path
+) -> None:
+    (tmp_path / f"var/lib/certmaster/certs/{ONE}.cert").unlink()
+    with pytest.raises(CloudRefused, match=f"no certificate for {ONE}.*was removed"):
+        fabric.call(ONE, "virt.inventory", "")
+    found = answers(fabric)
+    assert isinstance(found[ONE].error, CloudRefused)
+    assert found[TWO].ok and found[THREE].ok
+
+
+def test_what_overlord_conf_names_is_what_it_calls_with(tmp_path: Path) -> None:
+    (tmp_path / "etc/func").mkdir(parents=True)
+    (tmp_path / "etc/func/overlord.conf").write_text("[main]\ncert_file = /x.cert\nkey_file = /x.pem\n")
+    assert open_own(tmp_path, tmp_path / "pki", SystemClock().now) is None
 
 
 def test_certificates_that_cannot_be_listed_are_an_error_with_the_place(
