@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks.report import Figure, at_most, progress, show
 from demo.cloud import Cloud, free_ports
+from demo.people import Admin
 
 CLIENTS, TOGETHER, ALONE = 50, 200, 40
 MEMORY_MB = 128  # all of them fit
@@ -40,10 +41,11 @@ class Submitted:
 
 
 class Client:
-    """A kept connection; submits machine instances named by their number."""
+    """A kept connection of the admin's; submits machine instances named by their number."""
 
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    def __init__(self, admin: Admin) -> None:
+        self._connection = http.client.HTTPConnection(admin.address, admin.port, timeout=120)
+        self._known = admin.headers()
 
     def submit(self, number: int) -> Submitted:
         """Have one made; raises RuntimeError when it is not accepted."""
@@ -69,7 +71,7 @@ class Client:
         return len(self.get(f"/tasks?state=waiting,running&limit={most}&fields=id")["items"])
 
     def _ask(self, method: str, path: str, body: Any) -> tuple[int, Any]:
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        headers = self._known if body is None else {**self._known, "Content-Type": "application/json"}
         self._connection.request(method, f"/api/v1{path}", body=body, headers=headers)
         response = self._connection.getresponse()
         return response.status, json.loads(response.read())
@@ -94,13 +96,13 @@ def submit_steadily(client: Client, numbers: range) -> list[Submitted]:
     return found
 
 
-def submit_together(port: int, numbers: range, clients: int) -> tuple[list[Submitted], float]:
+def submit_together(admin: Admin, numbers: range, clients: int) -> tuple[list[Submitted], float]:
     """By clients that begin at once; and the seconds until all had their answers."""
     local = threading.local()
     together = threading.Barrier(clients + 1)
 
     def open_client(number: int) -> None:
-        local.client = Client(port)
+        local.client = Client(admin)
         together.wait()
 
     with ThreadPoolExecutor(clients) as pool:
@@ -136,17 +138,16 @@ def _p99(values: Sequence[float]) -> float:
 def measure(root: Path, clients: int, together: int) -> list[Figure]:
     """All figures."""
     cloud = Cloud(root, ports=free_ports())
-    port = cloud.ports.web
     try:
         progress("starting a cloud of three")
         cloud.start()
-        client = Client(port)
+        client = Client(cloud.admin)
         client.submit(0)
         client.wait_until_idle()
         progress(f"submitting {ALONE}, one after the other")
         idle = submit_idle(client, range(1, 1 + ALONE))
         progress(f"{clients} clients submit {together} at once")
-        crowd, passed = submit_together(port, range(1000, 1000 + together), clients)
+        crowd, passed = submit_together(cloud.admin, range(1000, 1000 + together), clients)
         progress(f"submitting {ALONE} while these are made")
         busy = submit_steadily(client, range(2000, 2000 + ALONE))
         least = client.under_way() - ALONE  # beside those that were just submitted

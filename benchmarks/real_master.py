@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.layout import MASTER_ADDRESS, Ports
+from demo.people import Admin
 
 WATCH_S = 60
 POLL_INTERVAL_S = 15
@@ -34,9 +35,10 @@ def measure_real_master(root: Path, ports: Ports, names: Sequence[str]) -> RealM
     with (root / "cloudmasterd.log").open("wb") as log:
         master = subprocess.Popen([str(program), "--root", str(root)], stdin=subprocess.DEVNULL, stderr=log)
     try:
-        _wait_for_first_round(ports, len(names), master)
+        admin = Admin(root, root / "admin-token", MASTER_ADDRESS, ports.web)
+        _wait_for_first_round(admin, len(names), master)
         for path in ("/", "/machines", "/api/v1/machines?limit=1000", "/api/v1/clouds?limit=1000"):
-            _get(ports, path)
+            _get(admin, path)
         begin, cpu = time.monotonic(), _cpu_s(master.pid)
         time.sleep(WATCH_S)
         spent, passed = _cpu_s(master.pid) - cpu, time.monotonic() - begin
@@ -47,15 +49,18 @@ def measure_real_master(root: Path, ports: Ports, names: Sequence[str]) -> RealM
         master.wait(30)
 
 
-def _wait_for_first_round(ports: Ports, clouds: int, master: subprocess.Popen[bytes]) -> None:
+def _wait_for_first_round(admin: Admin, clouds: int, master: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and master.poll() is None:
         try:
-            page = json.loads(_get(ports, "/api/v1/clouds?limit=1000"))
+            if not admin.token():
+                _get(admin, "/healthz")  # it answers, so its admin is there
+                admin.keep_token()
+            page = json.loads(_get(admin, "/api/v1/clouds?limit=1000"))
             up, path = 0, page["next"]
             up += sum(item["state"] == "up" for item in page["items"])
             while path:
-                page = json.loads(_get(ports, path))
+                page = json.loads(_get(admin, path))
                 up, path = up + sum(item["state"] == "up" for item in page["items"]), page["next"]
             if up == clouds:
                 return
@@ -65,11 +70,15 @@ def _wait_for_first_round(ports: Ports, clouds: int, master: subprocess.Popen[by
     raise RuntimeError("cloudmasterd did not get to know all cloud instances")
 
 
-def _get(ports: Ports, path: str) -> bytes:
-    connection = http.client.HTTPConnection(MASTER_ADDRESS, ports.web, timeout=30)
+def _get(admin: Admin, path: str) -> bytes:
+    connection = http.client.HTTPConnection(admin.address, admin.port, timeout=30)
     try:
-        connection.request("GET", path, headers={"Accept": "*/*"})
-        return connection.getresponse().read()
+        connection.request("GET", path, headers={"Accept": "*/*", **admin.headers()})
+        response = connection.getresponse()
+        body = response.read()
+        if response.status != 200:
+            raise RuntimeError(f"{path} was answered {response.status}: {body[:300]!r}")
+        return body
     finally:
         connection.close()
 

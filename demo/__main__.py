@@ -18,6 +18,7 @@ from demo.cloud import MASTER, Cloud, DemoError
 from demo.launch import die_with_parent
 from demo.layout import Ports
 from demo.nodes import MOST_CLOUDS
+from demo.people import ADMIN
 from demo.process import how_it_ended
 
 VAR = Path("var")
@@ -111,6 +112,23 @@ def report_states(cloud: Cloud, log: Log) -> None:
             log.say(f"note: {item['name']} is {item['state']}: {item.get('error') or 'no reason given'}")
 
 
+def report_sign_in(cloud: Cloud, log: Log, *, first_run: bool) -> None:
+    """Say how to get in: the first password itself at the first run alone, then only where it is kept."""
+    admin = cloud.admin
+    if admin.password_file.exists():
+        here = _shown(admin.password_file)
+        said = (
+            f"the password {admin.password()}, which is kept in {here}" if first_run else f"what {here} says"
+        )
+        log.say(f"sign in as {ADMIN} with {said} until it is changed")
+    log.say(f"programs send Authorization: Bearer and what {_shown(admin.token_file)} says")
+
+
+def _shown(path: Path) -> str:
+    """A path as it is said to somebody in the directory of the demo."""
+    return str(path.relative_to(Path.cwd()))
+
+
 def watch(cloud: Cloud, log: Log) -> None:
     """Report every program that ends by itself; raises DemoError when that is the master."""
     while True:
@@ -135,8 +153,10 @@ def run(env: Mapping[str, str], log: Log) -> None:
     with only_one(VAR, cloud.url):
         refuse_busy_addresses(cloud)
         try:
+            first_run = not cloud.admin.password_file.exists()
             cloud.start()
             report_states(cloud, log)
+            report_sign_in(cloud, log, first_run=first_run)
             log.say(f"{READY} {cloud.url}")
             watch(cloud, log)
         finally:

@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional
 
 from demo.layout import MASTER_ADDRESS, Ports, write_master, write_minion
 from demo.nodes import Node, make_node
-from demo.people import Admin
+from demo.people import Admin, TokenError
 from demo.process import LogLine, Process, how_it_ended
 
 CERTMASTER = "certmaster"
@@ -111,9 +111,13 @@ class Cloud:
         self._wait_for_port(name, self.node(name).address, self.ports.func)
 
     def start_master(self) -> None:
-        """Start cloudmasterd and wait until it listens."""
+        """Start cloudmasterd, wait until it listens, and see that its admin has a token that works."""
         self._spawn(MASTER, "cloudmasterd")
         self._wait_for_port(MASTER, MASTER_ADDRESS, self.ports.web)
+        try:
+            self.admin.keep_token()
+        except (TokenError, OSError, ValueError, http.client.HTTPException) as exc:
+            raise DemoError(f"there is no token that {self.url} takes: {exc}") from exc
 
     def end(self, name: str) -> None:
         """End one program and everything it started."""

@@ -50,15 +50,12 @@ class Admin:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     def keep_token(self) -> None:
-        """See that the token works, and make another where it does not; raises TokenError and OSError.
+        """See that the token works with the cloud master, which runs, and make another where it does not.
 
-        The cloud master runs. Its token is not asked for over the network: whoever may write its database may
-        have one.
+        Raises TokenError, OSError and ValueError.
         """
-        if self.token() and self._works():
-            return
-        self.token_file.unlink(missing_ok=True)
-        make_token(self.root, self.token_file)
+        if not self.token() or not self._works():
+            make_token(self.root, self.token_file)
 
     def _works(self) -> bool:
         connection = http.client.HTTPConnection(self.address, self.port, timeout=10)
@@ -66,7 +63,7 @@ class Admin:
             connection.request("GET", "/api/v1/whoami", headers=self.headers())
             response = connection.getresponse()
             body = response.read()
-            return response.status == 200 and json.loads(body)["role"] == "admin"
+            return response.status == 200 and bool(json.loads(body)["role"] == "admin")
         finally:
             connection.close()
 

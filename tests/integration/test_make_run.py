@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import shutil
@@ -93,13 +94,22 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+def get(directory: Path, port: int, path: str) -> str:
+    """What is answered to the token that the demo left."""
+    token = (directory / "var/admin-token").read_text().strip()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {token}"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return str(answer.read().decode())
+
+
 def test_it_says_where_it_is_and_ends_everything_on_term(directory: Path) -> None:
     port = free_port()
     with demo(directory, port) as running:
         line = running.wait_for("cloudmasterd is ready")
         assert line == f"cloudmasterd is ready: http://127.0.0.1:{port}/"
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
-            assert b"cloud1.example.org" in page.read()
+        assert "cloud1.example.org" in get(directory, port, "/api/v1/clouds")
         assert len(pids_below(directory)) == 4  # certmaster, two minions, the master
         running.process.terminate()
         assert running.process.wait(20) == 0
@@ -117,6 +127,76 @@ def test_it_can_be_run_again_and_knows_its_certificates(directory: Path) -> None
     with demo(directory, port) as running:
         running.wait_for("cloudmasterd is ready")
         assert certificate.read_bytes() == first
+
+
+def said_before_it_was_ready(running: Demo) -> list[str]:
+    """What the demo itself said, without the lines of its programs."""
+    running.wait_for("cloudmasterd is ready")
+    return [line for line in running.seen[:-1] if " | " not in line]
+
+
+def test_the_first_run_says_the_password_once_and_where_it_is(directory: Path) -> None:
+    port = free_port()
+    file = directory / "var/master/var/lib/cloudmasterd/first-password"
+    with demo(directory, port) as running:
+        said = said_before_it_was_ready(running)
+        password = file.read_text().strip()
+        kept = "var/master/var/lib/cloudmasterd/first-password"
+        assert (
+            f"sign in as admin with the password {password}, which is kept in {kept} until it is changed"
+            in said
+        )
+        assert not [line for line in running.seen if " | " in line and password in line], "no log has it"
+        running.process.terminate()
+        assert running.process.wait(20) == 0
+    with demo(directory, port) as running:
+        said = said_before_it_was_ready(running)
+        assert f"sign in as admin with what {kept} says until it is changed" in said
+        assert not [line for line in running.seen if password in line]
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_admins_token_is_kept_and_made_anew_when_it_is_none_any_more(directory: Path) -> None:
+    port = free_port()
+    file = directory / "var/admin-token"
+    kept = []
+    for spoil in ("nothing", "the token", "the file", "nothing more"):
+        with demo(directory, port) as running:
+            assert "programs send Authorization: Bearer and what var/admin-token says" in (
+                said_before_it_was_ready(running)
+            )
+            assert json.loads(get(directory, port, "/api/v1/whoami"))["role"] == "admin"
+            kept.append(file.read_text())
+            assert file.stat().st_mode & 0o777 == 0o600
+            assert not [line for line in running.seen if kept[-1].strip() in line]
+            if spoil == "the token":
+                revoke(directory, kept[-1])
+            running.process.terminate()
+            assert running.process.wait(20) == 0
+        if spoil == "the file":
+            file.write_text("cmt_0123456789ab_guessed\n")
+    assert kept[0] == kept[1], "it is used again while it works"
+    assert len(set(kept)) == 3, "and only then"
+
+
+def revoke(directory: Path, token: str) -> None:
+    program = Path(sys.prefix) / "bin/cloudmasterctl"
+    command = [str(program), "--root", str(directory / "var/master"), "token", "revoke", token.split("_")[1]]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+def test_without_its_folder_it_begins_anew(directory: Path) -> None:
+    port = free_port()
+    passwords = []
+    for _ in range(2):
+        with demo(directory, port) as running:
+            running.wait_for("sign in as admin with the password")
+            passwords.append(running.seen[-1])
+            running.wait_for("cloudmasterd is ready")
+            running.process.terminate()
+            assert running.process.wait(20) == 0
+        shutil.rmtree(directory / "var")
+    assert passwords[0] != passwords[1]
 
 
 def test_a_killed_demo_leaves_no_process_behind(directory: Path) -> None:
