@@ -32,7 +32,7 @@ def clouds(store: Store) -> None:
 
 
 def recorded(store: Store) -> list[Deed]:
-    return [entry.deed for entry in reversed(store.audit.list())]
+    return [entry.deed for entry in reversed(store.audit.list(limit=1000))]
 
 
 def test_a_change_takes_its_record_along(store: Store):
@@ -43,7 +43,7 @@ def test_a_change_takes_its_record_along(store: Store):
     assert doing.recorded
     told = f"bob changed {ONE}: tag rack none -> 7; its notes"
     assert recorded(store) == [replace(BOB, detail={"changed": told})]
-    assert [text for text in commits if text.startswith(("COMMIT", "PRAGMA"))] == ["COMMIT"]
+    assert [text for text in commits if text.startswith("COMMIT")] == ["COMMIT"]
 
 
 def test_a_request_that_writes_twice_is_recorded_once(store: Store):
@@ -198,7 +198,7 @@ def test_a_whole_host_that_goes_down_is_not_a_flood_of_records(store: Store):
         (Filter(target="/api/v1/machines/"), [4, 3, 1]),
         (Filter(target="/api/v1/machines/%"), []),
         (Filter(since=NOON + timedelta(days=3000)), []),
-        (Filter(until=NOON), []),
+        (Filter(until=NOON - timedelta(days=3000)), []),
         (Filter(who="bob", target="/api/v1/machines/ab"), [3]),
     ],
 )

@@ -31,8 +31,8 @@ def chain(length: int) -> tuple[Rows, str]:
     previous = NO_HASH
     for number in range(1, length + 1):
         values = [
-            number, "2026-01-02T12:00:00.000000+00:00", f"user{number % 3}", "token", "c", "192.0.2.1", f"r-{number}",
-            "startMachine", f"/api/v1/machines/m{number}", "done", 202 if number % 2 else None, "",
+            number, "2026-01-02T12:00:00.000000+00:00", f"user{number % 3}", "token", "c", "192.0.2.1",
+            f"r-{number}", "startMachine", f"/api/v1/machines/m{number}", "done", 202 if number % 2 else None, "",
             canonical({"task": number}),
         ]  # fmt: skip
         own = hash_of(previous, values)
@@ -183,8 +183,8 @@ def tamper(path: Path, *statements: str) -> None:
         ("DELETE FROM audit WHERE id = 2", "removed: 2"),
         ("UPDATE meta SET value = 'x' WHERE key = 'audit_head'", "does not follow record 5"),
         ("DELETE FROM meta WHERE key = 'audit_head'", "does not follow record 5"),
-        ("INSERT INTO audit SELECT 6, at, who, means, credential, address, request_id, action, target, result,"
-         " status, reason, detail, previous, hash FROM audit WHERE id = 5", "record 6 does not follow"),
+        ("INSERT INTO audit SELECT 6, at, who, means, credential, address, request_id, action, target,"
+         " result, status, reason, detail, previous, hash FROM audit WHERE id = 5", "record 6 does not"),
     ],
 )  # fmt: skip
 def test_the_daemon_goes_on_after_it_was_tampered_with_and_it_stays_to_be_found(
@@ -225,7 +225,8 @@ def _insert(rows: Rows, rng: random.Random) -> None:
 def _swap(rows: Rows, rng: random.Random) -> None:
     """Two rows change places, and their numbers with them or not."""
     if len(rows) < 2:
-        return _edit(rows, rng)
+        _edit(rows, rng)
+        return
     one, two = rng.sample(range(len(rows)), 2)
     rows[one], rows[two] = rows[two], rows[one]
     if rng.random() < 0.5:
