@@ -18,6 +18,7 @@ from cloudmasterd.errors import Conflict, Invalid, NotFound, StoreError
 from cloudmasterd.image_format import FORMATS, HEAD_BYTES, WrongImageError, virtual_size
 from cloudmasterd.jsonbody import Field, collect, invalid, matching, one_of, text, whole
 from cloudmasterd.model import Image, ImageState
+from cloudmasterd.scopes import Scopes, refuse_bound
 from cloudmasterd.spec import MAX_NOTES, MachineSpec
 from cloudmasterd.store import Store
 from cloudmasterd.store.room import Room
@@ -28,6 +29,7 @@ MAX_CHUNK_BYTES = 4 * 2**20
 MAX_IMAGE_BYTES = 2**42
 MAX_DISK_GB = 65536
 _BLOCK = 2**20
+_WHAT = "an image"
 _FILE = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,62})\.img")
 
 _NEW = (
@@ -82,8 +84,12 @@ class Images:
         self._uploads: dict[str, _Upload] = {}
         self._lock = threading.Lock()
 
-    def create(self, body: Any) -> Image:
-        """Announce an image whose data is to follow; Invalid, Conflict when the name is taken."""
+    def create(self, body: Any, scopes: Scopes = ()) -> Image:
+        """Announce an image whose data is to follow; Invalid, Conflict when the name is taken.
+
+        Images are everybody's: who is bound to tags changes none of them (Forbidden).
+        """
+        refuse_bound(scopes, _WHAT)
         wanted = parse_image(body)
         with self._upload(wanted["name"]) as upload:
             image = self._store.images.add(
@@ -103,12 +109,13 @@ class Images:
         """Images by name, behind the name `after`."""
         return self._store.images.list(after, limit)
 
-    def receive(self, name: str, offset: int, data: bytes) -> Image:
+    def receive(self, name: str, offset: int, data: bytes, scopes: Scopes = ()) -> Image:
         """Take a chunk; the last one has the whole checked. A chunk that is there already changes nothing.
 
         Raises Conflict naming the right offset for one that does not follow, and when the whole is not what
         was announced: then its data is gone.
         """
+        refuse_bound(scopes, _WHAT)
         with self._upload(name) as upload:
             image = self._store.images.get(name)
             if image.state is ImageState.CORRUPT:
@@ -123,11 +130,12 @@ class Images:
                 return self._store.images.received(name, offset + len(data))
             return self._check(image, upload)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, scopes: Scopes = ()) -> None:
         """Take it out of the catalogue; Conflict while an unfinished task is to clone it.
 
         Machine instances that were cloned from it stay: their cloud instances have copies of their own.
         """
+        refuse_bound(scopes, _WHAT)
         with self._upload(name) as upload:
             image = self._store.images.delete(name)
             upload.start_anew()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Callable, Optional, Union
 
+from cloudmasterd import acting
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import (
     CloudError,
@@ -34,9 +36,11 @@ from cloudmasterd.profiles import Profiles
 from cloudmasterd.recipes import act, change, create, delete, origin
 from cloudmasterd.recipes.tools import path_of
 from cloudmasterd.rights import Scope
+from cloudmasterd.scopes import refuse_bound, refuse_leaving, refuse_new, refuse_outside
 from cloudmasterd.spec import Change, MachineSpec
 from cloudmasterd.store import Store
 from cloudmasterd.store.room import Room
+from cloudmasterd.store.tasks import key_place
 from cloudmasterd.tasks import TaskRunner
 
 log = logging.getLogger(__name__)
@@ -55,6 +59,11 @@ class Asker:
     key: Optional[str] = None
     request_hash: str = ""
     scopes: tuple[Scope, ...] = ()  # what they may change is within each of these
+
+    @property
+    def place(self) -> Optional[str]:
+        """Where their key stands: nobody else's key is the same, whatever it is. None without a key."""
+        return None if self.key is None else key_place(self.name, self.key)
 
 
 class Machines:
@@ -91,6 +100,7 @@ class Machines:
         Raises MachineExists, NoRoom with the reason of every cloud instance in its text and `fields`, and
         CobblerError where a profile is asked for and the cobbler server cannot be asked.
         """
+        refuse_new(asker.scopes, spec.tags, spec.name)
         before = self._made_before(asker)
         if before is not None:  # what it was made from may be gone since
             return before
@@ -137,7 +147,7 @@ class Machines:
         if before is not None:
             return before
         if action in ("poweroff", "reset"):
-            self._give_up_shutdown(machine, revision)
+            self._give_up_shutdown(machine, revision, asker)
 
         def describe(room: Room, now: MachineInstance) -> NewTask:
             refusal = "" if force else act.refusal(now.name, now.state, action)
@@ -149,7 +159,7 @@ class Machines:
             steps = act.steps(action, now.name, now.cloud)
             return _task(f"machine.{action}", now, machine, {}, steps, asker, reserve_mb=needs)
 
-        return self._submit(self._on(machine, revision, describe), asker)
+        return self._submit(self._on(machine, revision, describe, asker), asker)
 
     def change(
         self, machine: str, change_: Change, asker: Asker, revision: Optional[int] = None
@@ -157,12 +167,10 @@ class Machines:
         """Change it. Tags and notes alone change at once; the result of a task says what holds when."""
         shape = (change_.memory_mb, change_.vcpus, change_.autostart, change_.name)
         if all(value is None for value in shape):
-            found = self._store.get_machine(machine)
-            return self._store.change_machine(
-                found.uuid, tags=change_.tags, notes=change_.notes, revision=revision, by=Author(asker.name)
-            )
+            return self._say(machine, change_, asker, revision)
 
         def describe(room: Room, now: MachineInstance) -> NewTask:
+            refuse_leaving(asker.scopes, now.tags if change_.tags is None else change_.tags, now.name)
             if change_.memory_mb is not None:
                 self._placing.refuse_too_large(room, now, change_.memory_mb)
             if change_.vcpus is not None:
@@ -174,7 +182,7 @@ class Machines:
             steps = change.steps(change_, now.name, now.cloud)
             return _task("machine.change", now, machine, change.arguments_of(change_), steps, asker)
 
-        return self._submit(self._on(machine, revision, describe), asker)
+        return self._submit(self._on(machine, revision, describe, asker), asker)
 
     def delete(
         self,
@@ -199,7 +207,7 @@ class Machines:
             steps = delete.steps(now.name, now.cloud, force=force, keep_disks=keep_disks)
             return _task("machine.delete", now, machine, arguments, steps, asker)
 
-        return self._submit(self._on(machine, revision, describe), asker)
+        return self._submit(self._on(machine, revision, describe, asker), asker)
 
     def adopt(self, machine: str, asker: Asker) -> Task:
         """Mark it, here and on its cloud instance, as managed by this cloud master."""
@@ -209,7 +217,7 @@ class Machines:
                 raise Conflict(f"{now.name} is managed by this cloud master already")
             return _task("machine.adopt", now, machine, {}, change.adopt_steps(now.name, now.cloud), asker)
 
-        return self._submit(self._on(machine, None, describe), asker)
+        return self._submit(self._on(machine, None, describe, asker), asker)
 
     def place(self, spec: MachineSpec) -> Placement:
         """Where it would go, and why not elsewhere; changes nothing."""
@@ -238,7 +246,7 @@ class Machines:
         """The task, once it has ended or the time is over."""
         return self._runner.wait(task_id, seconds)
 
-    def cancel(self, task_id: int) -> Task:
+    def cancel(self, task_id: int, asker: Asker) -> Task:
         """Ask a task to end: at once while it waits, else between two steps, and what it made is undone.
 
         Raises Conflict when it has ended, or is too far to turn back.
@@ -248,31 +256,56 @@ class Machines:
             raise Conflict(
                 f"task {task_id} ({task.kind}) is too far to be cancelled: it can only be finished"
             )
-        self._runner.cancel(self._store.tasks.ask_cancel(task_id))
+        self._runner.cancel(self._store.tasks.ask_cancel(task_id, partial(_may_cancel, asker)))
         return self._store.tasks.get(task_id)
 
     def _submit(self, decide: Decide, asker: Asker) -> Task:
-        task = self._store.tasks.submit(decide, key=asker.key, request_hash=asker.request_hash)
+        task = self._store.tasks.submit(decide, key=asker.place, request_hash=asker.request_hash)
         if task.state not in ENDED_STATES:
             self._runner.wake(task)
         return task
 
     def _made_before(self, asker: Asker) -> Optional[Task]:
         """The task that the same request made when it came first; Conflict when it was another request."""
-        if asker.key is None:
+        if asker.place is None:
             return None
-        return self._store.tasks.find_made(asker.key, asker.request_hash)
+        return self._store.tasks.find_made(asker.place, asker.request_hash)
+
+    def _say(self, machine: str, change_: Change, asker: Asker, revision: Optional[int]) -> MachineInstance:
+        """Change tags and notes, which no cloud instance has a part in."""
+
+        def allow(before: MachineInstance, after: MachineInstance, busy: Optional[int]) -> None:
+            refuse_outside(asker.scopes, before.tags, before.name)
+            refuse_leaving(asker.scopes, after.tags, after.name)
+            # tags say who may do what: under a task that was allowed by them they stay as they are
+            if busy is not None and after.tags != before.tags:
+                raise Conflict(
+                    f"task {busy} is at work on {before.name}: its tags can be changed when it has ended"
+                )
+
+        found = self._store.get_machine(machine)
+        return self._store.change_machine(
+            found.uuid,
+            tags=change_.tags,
+            notes=change_.notes,
+            revision=revision,
+            by=Author(asker.name),
+            allow=allow,
+        )
 
     def _on(
         self,
         machine: str,
         revision: Optional[int],
         describe: Callable[[Room, MachineInstance], NewTask],
+        asker: Asker,
     ) -> Decide:
-        """A decision about a machine instance that is there, is as the caller saw it, and can be reached."""
+        """A decision about a machine instance that is there, may be changed by who asks, is as they saw it,
+        and can be reached."""
 
         def decide(room: Room) -> NewTask:
             now = room.get_machine(machine)
+            refuse_outside(asker.scopes, now.tags, now.name)
             if revision is not None and now.revision != revision:
                 raise StaleVersion(f"{now.name} has changed since you read it: read it again")
             busy = room.busy(now.uuid)
@@ -290,7 +323,7 @@ class Machines:
 
         return decide
 
-    def _give_up_shutdown(self, machine: str, revision: Optional[int]) -> None:
+    def _give_up_shutdown(self, machine: str, revision: Optional[int], asker: Asker) -> None:
         """End a task that only waits for the machine instance to shut down: power can be pulled meanwhile."""
         try:
             found = self._store.get_machine(machine)
@@ -301,7 +334,8 @@ class Machines:
         for task in self._store.tasks.list(machine=found.uuid, limit=1):
             if task.state not in ENDED_STATES and task.kind == "machine.shutdown":
                 try:
-                    self.cancel(task.id)
+                    with acting.beside("cancelTask", f"/api/v1/tasks/{task.id}/cancel"):
+                        self.cancel(task.id, asker)
                 except Conflict:
                     continue  # it ended just now
                 self.wait(task.id, CANCEL_WITHIN_S)
@@ -311,6 +345,14 @@ class Machines:
             mac = self._clock.new_mac(self._macs)
             self._macs.add(mac)
             return mac
+
+
+def _may_cancel(asker: Asker, task: Task, tags: Optional[Mapping[str, str]]) -> None:
+    if tags is None:
+        return refuse_bound(asker.scopes, f"what task {task.id} ({task.kind}) works on")
+    name = task.machine_name or task.target
+    refuse_outside(asker.scopes, tags, name)
+    return refuse_leaving(asker.scopes, task.arguments.get("tags", tags), name)
 
 
 def _refuse_name(room: Room, name: str) -> None:

@@ -12,6 +12,7 @@ from cloudmasterd.model import ENDED_STATES, CloudInstance, MachineInstance, New
 from cloudmasterd.profiles import Profiles, arch_of
 from cloudmasterd.rebuild_spec import RebuildSpec
 from cloudmasterd.recipes import rebuild
+from cloudmasterd.scopes import refuse_bound
 from cloudmasterd.store import Store
 from cloudmasterd.store.room import Room
 from cloudmasterd.tasks import TaskRunner
@@ -41,8 +42,9 @@ class Rebuilds:
         NotFound, Invalid, StaleVersion, CloudUnreachable, and CobblerError where the cobbler server cannot
         be asked.
         """
-        if asker.key is not None:
-            before = self._store.tasks.find_made(asker.key, asker.request_hash)
+        refuse_bound(asker.scopes, cloud)
+        if asker.place is not None:
+            before = self._store.tasks.find_made(asker.place, asker.request_hash)
             if before is not None:
                 return before
         profile = self._profile(self._store.get_cloud(cloud), spec)
@@ -69,7 +71,7 @@ class Rebuilds:
                 report_token=token,
             )
 
-        task = self._store.tasks.submit(decide, key=asker.key, request_hash=asker.request_hash)
+        task = self._store.tasks.submit(decide, key=asker.place, request_hash=asker.request_hash)
         if task.state not in ENDED_STATES:
             self._runner.wake(task)
         return task

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
+from cloudmasterd import acting
 from cloudmasterd.errors import Invalid, NotFound, StaleVersion
 from cloudmasterd.model import Author, CloudInstance, MachineInstance, MachineState, MemoryPolicy
 from cloudmasterd.store import reading
@@ -38,12 +39,17 @@ class MachineWish(NamedTuple):
     profile: Optional[str] = None
 
 
+Allow = Callable[[MachineInstance, MachineInstance, Optional[int]], None]
+"""Takes a machine instance before and after, and the task that works on it; raises what stands against it."""
+
+
 class Wishing(NamedTuple):
     """Who wishes something, when, and of which revision; without `by` it is no event."""
 
     revision: Optional[int]
     at: datetime
     by: Optional[Author]
+    allow: Optional[Allow] = None
 
 
 def change_cloud(
@@ -75,9 +81,10 @@ def change_cloud(
 def change_machine(unit: Unit, uuid: str, wish: MachineWish, wishing: Wishing) -> MachineInstance:
     """Carry out a wish and return what became of the machine instance; NotFound, StaleVersion."""
     asked = clean(uuid).lower()
-    reported = reading.machine_with_uuid(unit.connection, asked)
-    if reported is None and not _is_on_its_way(unit, asked):
+    reported, busy = reading.machine_with_uuid(unit.connection, asked), _busy(unit, asked)
+    if reported is None and busy is None:
         raise NotFound(f"no machine instance has the uuid {uuid!r}; GET /api/v1/machines lists them")
+    before = reported or _on_its_way(unit, asked)
     known = unit.raw.execute(
         "SELECT managed, image, tags, notes, anti_affinity, profile, revision FROM machine WHERE uuid = ?",
         (asked,),
@@ -93,6 +100,8 @@ def change_machine(unit: Unit, uuid: str, wish: MachineWish, wishing: Wishing) -
         )
         unit.changed = True
     after = reading.machine_with_uuid(unit.connection, asked) or _on_its_way(unit, asked)
+    if wishing.allow is not None:
+        wishing.allow(before, after, busy)
     if wishing.by is not None and reported is not None:
         _tell(unit, machine_changed(reported, after, wishing.by), wishing.at)
     return after
@@ -100,6 +109,7 @@ def change_machine(unit: Unit, uuid: str, wish: MachineWish, wishing: Wishing) -
 
 def _tell(unit: Unit, news: Optional[News], at: datetime) -> None:
     if news is not None:
+        acting.tell(changed=news.text)
         add_events(unit, [news], at)
 
 
@@ -147,9 +157,10 @@ def _refuse_if_stale(name: str, now: int, expected: Optional[int]) -> None:
         raise StaleVersion(f"{name} has changed since you read it: read it again, and then decide again")
 
 
-def _is_on_its_way(unit: Unit, uuid: str) -> bool:
-    sql = "SELECT 1 FROM task WHERE machine = ? AND ended_at IS NULL"
-    return unit.raw.execute(sql, (uuid,)).fetchone() is not None
+def _busy(unit: Unit, uuid: str) -> Optional[int]:
+    """The unfinished task that works on it, if any."""
+    found = unit.raw.execute("SELECT id FROM task WHERE machine = ? AND ended_at IS NULL", (uuid,)).fetchone()
+    return None if found is None else int(found[0])
 
 
 def _on_its_way(unit: Unit, uuid: str) -> MachineInstance:

@@ -202,15 +202,17 @@ class Store:
         profile: Optional[str] = None,
         revision: Optional[int] = None,
         by: Optional[Author] = None,
+        allow: Optional[owned.Allow] = None,
     ) -> MachineInstance:
         """Change what belongs to a machine instance wherever it lives; None: as it was.
 
         It is told as an event when it is known `by` whom it is changed.
         One that no cloud instance reports yet can be written about while an unfinished task works on it.
+        `allow` sees it before and after, and raises what stands against that.
         Raises NotFound, StaleVersion when it is not at `revision` any more.
         """
         wish = owned.MachineWish(tags, notes, managed, image, groups, profile)
-        wishing = owned.Wishing(revision, self._clock.now(), by)
+        wishing = owned.Wishing(revision, self._clock.now(), by, allow)
         return self._writer.run(lambda unit: owned.change_machine(unit, uuid, wish, wishing), durable=True)
 
 

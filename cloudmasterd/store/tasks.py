@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Callable, NoReturn, Optional, TypeVar
 
+from cloudmasterd import acting
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import Conflict, NotFound
 from cloudmasterd.model import ENDED_STATES, MemoryPolicy, NewTask, StepState, Task, TaskState
@@ -14,7 +15,7 @@ from cloudmasterd.store.connection import OneConnection, Readers
 from cloudmasterd.store.reservations import sum_up
 from cloudmasterd.store.room import Room
 from cloudmasterd.store.task_rows import json_text, known_id
-from cloudmasterd.store.values import clean, time_to_text
+from cloudmasterd.store.values import clean, tags_from_text, time_to_text
 from cloudmasterd.store.writer import Unit, Writer
 
 KEPT_LOG_LINES = 200  # of each task, the latest
@@ -26,8 +27,12 @@ _WAITING = " AND state = 'waiting'"
 _RUNNING = " AND state = 'running'"
 _UNFINISHED = " AND ended_at IS NULL"
 
+_BETWEEN = " "  # between a name and a key; stands in neither
+
 Answer = TypeVar("Answer")
 Tasks = list[Task]
+Allow = Callable[[Task, Optional[Mapping[str, str]]], None]
+"""Takes a task and the tags of the machine instance it works on, None where it works on none."""
 
 
 class TaskStore:
@@ -239,11 +244,17 @@ class TaskStore:
 
         self._writer.run(work)
 
-    def ask_cancel(self, task_id: int) -> Task:
-        """Note that somebody wants the task to end; whoever runs it looks. Conflict when it has ended."""
+    def ask_cancel(self, task_id: int, allow: Optional[Allow] = None) -> Task:
+        """Note that somebody wants the task to end; whoever runs it looks. Conflict when it has ended.
+
+        `allow` sees the task, and raises what stands against it.
+        """
 
         def work(unit: Unit) -> Task:
+            if allow is not None:
+                _check(unit.connection, task_id, allow)
             _touch(unit, task_id, _UNFINISHED, "cancel_asked = 1")
+            acting.tell(task=task_id)
             return task_rows.get_task(unit.connection, task_id)
 
         return self._writer.run(work, durable=True)
@@ -284,6 +295,7 @@ class TaskStore:
         assert at is not None
         task_id = task_rows.insert_task(unit.raw, new, at, key, request_hash, unit.change)
         unit.changed = True
+        acting.tell(target=new.target, task=task_id)
         if new.machine is not None:
             # of several who saw the same machine instance one gets a task, the others have to look again
             unit.raw.execute("UPDATE machine SET revision = ? WHERE uuid = ?", (unit.change, new.machine))
@@ -300,6 +312,21 @@ class TaskStore:
         return task_rows.get_task(unit.connection, task_id)
 
 
+def key_place(name: str, key: str) -> str:
+    """What a key of somebody's stands under: two people may well take the same one."""
+    return f"{name}{_BETWEEN}{key}"
+
+
+def _check(connection: OneConnection, task_id: int, allow: Allow) -> None:
+    task = task_rows.get_task(connection, task_id)
+    if task.machine is None:
+        return allow(task, None)
+    found = connection.raw.execute("SELECT tags FROM machine WHERE uuid = ?", (task.machine,)).fetchone()
+    # one that is being made gets its tags in the end
+    made = task.arguments.get("tags", {}) if task.kind == "machine.create" else {}
+    return allow(task, {**made, **tags_from_text("{}" if found is None else found[0])})
+
+
 def _find_key(connection: OneConnection, key: str, request_hash: str) -> Optional[Task]:
     found = connection.raw.execute(
         "SELECT id, request_hash FROM task WHERE idempotency_key = ?", (key,)
@@ -308,9 +335,10 @@ def _find_key(connection: OneConnection, key: str, request_hash: str) -> Optiona
         return None
     if found[1] != request_hash:
         raise Conflict(
-            f"the Idempotency-Key {key!r} stands for another request already, which made task {found[0]}:"
-            " take a new key for a new request, and repeat one to the letter"
+            f"the Idempotency-Key {key.rpartition(_BETWEEN)[2]!r} stands for another request already, which"
+            f" made task {found[0]}: take a new key for a new request, and repeat one to the letter"
         )
+    acting.tell(task=int(found[0]), again=True)
     return task_rows.get_task(connection, found[0])
 
 

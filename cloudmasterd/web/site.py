@@ -32,6 +32,7 @@ from cloudmasterd.placement import Capacity, Placement
 from cloudmasterd.rebuild_spec import RebuildSpec
 from cloudmasterd.record import Entry, Filter, Verdict
 from cloudmasterd.rights import ANONYMOUS, Identity
+from cloudmasterd.scopes import Scopes
 from cloudmasterd.spec import Change, MachineSpec
 from cloudmasterd.web.proxy import NO_PROXY, Proxy
 
@@ -206,7 +207,7 @@ class UseCases(Protocol):
     def wait(self, task_id: int, seconds: float) -> Task:
         """The task, once it has ended or the time is over."""
 
-    def cancel(self, task_id: int) -> Task:
+    def cancel(self, task_id: int, asker: Asker) -> Task:
         """Ask a task to end; NotFound, or Conflict when it has ended."""
 
 
@@ -223,7 +224,7 @@ class RebuildCases(Protocol):
 class ImageCases(Protocol):
     """What can be done with images. All raise CloudError."""
 
-    def create(self, body: Any) -> Image:
+    def create(self, body: Any, scopes: Scopes = ()) -> Image:
         """Announce one; Invalid, Conflict."""
 
     def get(self, name: str) -> Image:
@@ -232,10 +233,10 @@ class ImageCases(Protocol):
     def list(self, after: Optional[str] = None, limit: Optional[int] = None) -> Sequence[Image]:
         """Images by name."""
 
-    def receive(self, name: str, offset: int, data: bytes) -> Image:
+    def receive(self, name: str, offset: int, data: bytes, scopes: Scopes = ()) -> Image:
         """Take a chunk; Conflict with the right offset, or when the whole is not what was announced."""
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, scopes: Scopes = ()) -> None:
         """Take it out; Conflict while a task is to clone it."""
 
 

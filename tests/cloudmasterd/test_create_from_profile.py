@@ -117,7 +117,7 @@ def test_an_installation_that_is_cancelled_in_any_step_leaves_nothing(site: Site
         site.until(task, f"report:{phase}")
         site.say(phase)
     site.until(task, step)
-    site.works.machines.cancel(task.id)
+    site.works.machines.cancel(task.id, ASKER)
     ended = site.drive(task)
     assert (ended.state, ended.error) == (TaskState.CANCELLED, None)
     assert list(site.minion.cancelled) == list(site.minion.orders), "by the operation it was begun with"
@@ -129,7 +129,7 @@ def test_a_reply_that_was_lost_while_koan_was_at_work_is_found_out_before_it_is_
     task = site.create()
     site.until(task, "install")
     site.memory = Memory()  # the process that began it is gone
-    site.works.machines.cancel(task.id)
+    site.works.machines.cancel(task.id, ASKER)
     assert site.drive(task).state is TaskState.CANCELLED
     assert len(site.minion.orders) == 1
     assert site.is_empty()
@@ -298,6 +298,6 @@ def test_its_memory_is_held_from_the_answer_on_and_counted_once(site: Site) -> N
     assert free() == before - 512 - 128
     site.until(task, "report:kickstart")
     assert free() == before - 512 - 128
-    site.works.machines.cancel(task.id)
+    site.works.machines.cancel(task.id, ASKER)
     site.drive(task)
     assert free() == before

@@ -338,7 +338,7 @@ def test_a_task_too_far_to_turn_back_is_not_cancelled(works: Works) -> None:
     task = works.machines.delete(JBOSS, ASKER)
     wait_for(lambda: works.steps(task)["undefine"] is not StepState.WAITING, "the step")
     with pytest.raises(Conflict, match="too far to be cancelled"):
-        works.machines.cancel(task.id)
+        works.machines.cancel(task.id, ASKER)
     assert works.ended(task).state is TaskState.DONE
 
 

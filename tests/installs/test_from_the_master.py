@@ -61,7 +61,7 @@ def test_a_cancelled_installation_leaves_neither_machine_nor_disk(master: Master
     task = master.machines.create(spec(guest_waits="yes"), ASKER)
     eventually(lambda: at(master, task, "report:packages"), "its installer to have the kickstart")
     assert host.machines() == [NAME]
-    master.machines.cancel(task.id)
+    master.machines.cancel(task.id, ASKER)
     ended = master.ended(task)
     assert (ended.state, ended.error) == (TaskState.CANCELLED, None)
     assert (host.machines(), host.volumes()) == ([], [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cloudmasterd import acting
+from cloudmasterd.model import ImageState
 from cloudmasterd.web import paths
 from cloudmasterd.web.api.listing import page
 from cloudmasterd.web.exchange import (
@@ -55,17 +57,21 @@ class Images:
 
     def create(self, asked: Asked) -> Reply:
         """Announce an image; its data follows."""
-        image = self._site.images.create(asked.body)
+        image = self._site.images.create(asked.body, asked.who.scopes)
         told = json_reply(image_json(image), image_etag(image), status=201)
         where = f"/api/v1/images/{paths.segment(image.name)}"
         return Reply(201, told.body, etag=told.etag, headers=(NO_STORE, ("Location", where)))
 
     def receive(self, asked: Asked) -> Reply:
         """A chunk of its data; the last one is answered when all of it was checked."""
-        image = self._site.images.receive(asked.names["image"], asked.query["offset"], asked.body)
+        image = self._site.images.receive(
+            asked.names["image"], asked.query["offset"], asked.body, asked.who.scopes
+        )
+        if image.state is ImageState.UPLOADING and asked.query["offset"]:
+            acting.leave_out()  # the first piece is on the record, and the last one
         return json_reply(image_json(image), image_etag(image))
 
     def delete(self, asked: Asked) -> Reply:
         """The end of an image; machine instances that were cloned from it stay."""
-        self._site.images.delete(asked.names["image"])
+        self._site.images.delete(asked.names["image"], asked.who.scopes)
         return Reply(204, headers=(NO_STORE,))

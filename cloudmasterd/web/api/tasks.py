@@ -9,7 +9,7 @@ from cloudmasterd.errors import Invalid, NotFound
 from cloudmasterd.model import ENDED_STATES, Task, TaskState
 from cloudmasterd.web.api.listing import page
 from cloudmasterd.web.api.machines import check_clouds
-from cloudmasterd.web.asking import patience_of
+from cloudmasterd.web.asking import asker_of, patience_of
 from cloudmasterd.web.exchange import NO_STORE, Asked, Reply, hashed_reply, json_bytes
 from cloudmasterd.web.represent import TASK_FIELDS, task_json
 from cloudmasterd.web.site import Reads, Site
@@ -94,7 +94,8 @@ class Tasks:
 
     def cancel(self, asked: Asked) -> Reply:
         """Ask a task to end before its next step; 202, because one that runs ends a little later."""
-        task = self._site.machines.cancel(task_id(asked.names["task"]))
+        asker = asker_of(asked, self._site.clock)
+        task = self._site.machines.cancel(task_id(asked.names["task"]), asker)
         return _told(task, status=200 if task.state in ENDED_STATES else 202)
 
 

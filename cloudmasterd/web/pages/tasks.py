@@ -10,7 +10,7 @@ from cloudmasterd.tasks.outcome import error_of
 from cloudmasterd.web import paths
 from cloudmasterd.web.exchange import Asked, Reply
 from cloudmasterd.web.figures import sentence
-from cloudmasterd.web.pages.asking import to_task
+from cloudmasterd.web.pages.asking import asker_of, to_task
 from cloudmasterd.web.pages.forms import form_of
 from cloudmasterd.web.pages.live import LiveTag
 from cloudmasterd.web.pages.task_rows import advice_on, row_of, rows_of_tasks, span, steps_of
@@ -88,9 +88,9 @@ class TaskPage:
 
     def cancel(self, asked: Asked) -> Reply:
         """Ask a task to end, and lead back to it; raises NotFound, or Conflict when it has ended."""
-        form_of(asked.body, ())
+        form = form_of(asked.body, ())
         number = task_number(asked.names["task"])
-        self._site.machines.cancel(number)
+        self._site.machines.cancel(number, asker_of(asked, form))
         return to_task(number)
 
     def _machine(self, task: Task) -> Optional[MachineInstance]:
