@@ -32,8 +32,8 @@ def chain(length: int) -> tuple[Rows, str]:
     for number in range(1, length + 1):
         values = [
             number, "2026-01-02T12:00:00.000000+00:00", f"user{number % 3}", "token", "c", "192.0.2.1",
-            f"r-{number}", "startMachine", f"/api/v1/machines/m{number}", "done", 202 if number % 2 else None, "",
-            canonical({"task": number}),
+            f"r-{number}", "startMachine", f"/api/v1/machines/m{number}", "done",
+            202 if number % 2 else None, "", canonical({"task": number}),
         ]  # fmt: skip
         own = hash_of(previous, values)
         rows.append([*values, previous, own])
@@ -241,6 +241,7 @@ def _forge(rows: Rows, rng: random.Random) -> None:
     """A row changed with its own hash made right again, which the next one or the head does not know of."""
     row = rng.choice(rows)
     row[2] += "x"
+    row[WIDTH - 1] = "{}"
     row[-1] = hash_of(row[-2], row[:WIDTH])
 
 
