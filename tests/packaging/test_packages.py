@@ -31,6 +31,7 @@ SPECIAL = {
         "/etc/cloudmasterd": "drwxr-x--- root cloudmasterd",
         "/etc/cloudmasterd/cloudmasterd.conf": "-rw-r----- root cloudmasterd",
         "/var/lib/cloudmasterd": "drwxr-x--- cloudmasterd cloudmasterd",
+        "/var/lib/cloudmasterd/pki": "drwx------ cloudmasterd cloudmasterd",
     },
     "certmaster": {
         "/etc/pki/certmaster/ca": "drwxr-x--- certmaster certmaster",
