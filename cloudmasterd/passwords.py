@@ -81,8 +81,7 @@ class Passwords:
 
     def hash(self, password: str) -> str:
         """The PHC text to keep for a password: $scrypt$ln=15,r=8,p=3$SALT$KEY. TooManyAttempts when busy."""
-        token = self._clock.new_token()
-        salt = base64.urlsafe_b64decode(f"{token}=")[-_SALT_BYTES:]
+        salt = hashlib.sha256(self._clock.new_token().encode("ascii")).digest()[:_SALT_BYTES]
         key = self._run(to_bytes(password), salt, self._cost, _KEY_BYTES)
         cost = self._cost
         return f"$scrypt$ln={cost.ln},r={cost.r},p={cost.p}${_to_base64(salt)}${_to_base64(key)}"

@@ -12,9 +12,9 @@ from cloudmasterd.web.site import Site
 from cloudmasterd.web.transport import MAX_CHUNK, MAX_HEAD, REQUEST_S, Server
 from cloudmasterd.web.waiting import Waits
 
-# more than may be held at once by waits (36), refreshes (12) and those who wait for the cobbler server (12),
-# so that some are left for all the rest
-THREADS = 64
+# more than may be held at once by waits (36), refreshes (12), those who wait for the cobbler server (12) and
+# those whose password is checked (6), so that some are left for all the rest
+THREADS = 72
 BACKLOG = 128
 
 

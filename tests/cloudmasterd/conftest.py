@@ -8,6 +8,7 @@ from typing import Any, Callable
 
 import pytest
 
+from tests.cloudmasterd.folk import Folk
 from tests.cloudmasterd.works import Works
 
 
@@ -31,3 +32,11 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Works]]:
 def works(make: Callable[..., Works]) -> Works:
     """A cloud master with the settings that are usual."""
     return make()
+
+
+@pytest.fixture
+def folk(tmp_path: Path) -> Iterator[Folk]:
+    """An admin, people and the way in."""
+    opened = Folk(tmp_path)
+    yield opened
+    opened.close()
