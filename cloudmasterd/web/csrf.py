@@ -15,6 +15,11 @@ HEADER = "X-CSRF-Token"
 MAX_FIELDS = 100
 
 
+def made_of(secret: str, what: str) -> str:
+    """What forms are to carry, for who holds `secret`, which cannot be told from it."""
+    return hmac.new(secret.encode(), f"csrf {what}".encode(), "sha256").hexdigest()[:40]
+
+
 def check(wanted: str, kind: Body, body: Any, headers: Mapping[str, str]) -> None:
     """Raises StalePage unless a request carries `wanted`, in the field of a form or in the header."""
     given = [*_in_form(body if kind is Body.FORM else b""), headers.get(HEADER, "")]

@@ -6,6 +6,7 @@ from cloudmasterd.web.api.clouds import Clouds
 from cloudmasterd.web.api_routes import api_table
 from cloudmasterd.web.assets import Assets
 from cloudmasterd.web.page_routes import page_table
+from cloudmasterd.web.people_routes import people_table
 from cloudmasterd.web.router import Route
 from cloudmasterd.web.site import Site
 from cloudmasterd.web.templating import Templates
@@ -15,4 +16,8 @@ from cloudmasterd.web.waiting import Waits
 def table(site: Site, templates: Templates, assets: Assets, waits: Waits) -> tuple[Route, ...]:
     """All URLs of a site."""
     clouds = Clouds(site)
-    return (*api_table(site, clouds, waits), *page_table(site, templates, assets, clouds))
+    return (
+        *api_table(site, clouds, waits),
+        *page_table(site, templates, assets, clouds),
+        *people_table(site, templates),
+    )

@@ -8,11 +8,23 @@ from typing import Any, Callable
 from mako.lookup import TemplateLookup
 
 from cloudmasterd import __version__
-from cloudmasterd.rights import Identity
+from cloudmasterd.rights import Identity, Means, Role, covers, scope_text
 from cloudmasterd.web import figures, paths
 from cloudmasterd.web.site import Site
 
 FOLDER = Path(__file__).parent / "templates"
+
+# The main navigation: where, what it reads, and the role it takes.
+ENTRIES = (
+    ("/", "Overview", Role.VIEWER),
+    ("/machines", "Machines", Role.VIEWER),
+    ("/images", "Images", Role.VIEWER),
+    ("/profiles", "Profiles", Role.VIEWER),
+    ("/enrolment", "Enrolment", Role.ADMIN),
+    ("/tasks", "Tasks", Role.VIEWER),
+    ("/events", "Events", Role.VIEWER),
+    ("/users", "Users", Role.ADMIN),
+)
 LIVE_S = (2, 10)  # how often an open page asks for news, at least and at most
 
 
@@ -38,6 +50,11 @@ class Templates:
         lowest, highest = LIVE_S
         page: bytes = self._lookup.get_template(name).render(
             who=who,
+            entries=[(href, words) for href, words, role in ENTRIES if who.may(role)],
+            roles=Role,
+            means=Means,
+            covers=covers,
+            scope_text=scope_text,
             asset=self._asset_url,
             figures=figures,
             paths=paths,

@@ -91,4 +91,9 @@ ${below(form, name, hint)}</div>
 </div>${below(form, name, '')}</fieldset>
 </%def>\
 <%def name="key(value)"><input type="hidden" name="key" value="${value}" autocomplete="off"></%def>\
-<%def name="csrf()"><input type="hidden" name="csrf" value="${who.csrf}" autocomplete="off"></%def>\
+<%def name="csrf(value=None)"><input type="hidden" name="csrf" value="${who.csrf if value is None else value}" autocomplete="off"></%def>\
+<%def name="secret(form, name, label, hint='', autocomplete='new-password')">\
+<div class="field"><label for="f-${name}">${label}</label>\
+<input type="password" id="f-${name}" name="${name}" maxlength="1024" autocomplete="${autocomplete}" required${about(form, name, hint)}>\
+${below(form, name, hint)}</div>
+</%def>\

@@ -1,4 +1,5 @@
 <%page expression_filter="h"/>\
+<%namespace name="fields" file="fields.mako"/>\
 <!doctype html>
 <html lang="en">
 <head>
@@ -15,16 +16,29 @@
 <header class="top">
 <div class="wide">
 <a class="brand" href="/"><svg class="mark" width="22" height="22" viewBox="0 0 20 20" aria-hidden="true"><rect x="2" y="11" width="16" height="6" rx="1.5"></rect><rect class="two" x="4" y="6.5" width="12" height="3" rx="1"></rect><rect class="three" x="6" y="3" width="8" height="2.2" rx="1"></rect></svg><span>${site_name}</span></a>
+% if entries:
 <nav aria-label="Main">
-% for href, name in (("/", "Overview"), ("/machines", "Machines"), ("/images", "Images"), ("/profiles", "Profiles"), ("/enrolment", "Enrolment"), ("/tasks", "Tasks"), ("/events", "Events")):
+% for href, name in entries:
 <a href="${href}"\
 % if href == section:
  aria-current="true"\
 % endif
 >${name}</a>
 % endfor
-<a href="/api/v1/openapi.json">API<span class="wide-only"> document</span></a>
+<a href="/api/v1/openapi.json">API</a>
 </nav>
+<div class="who">
+<a href="/account" title="${who.name}: ${who.role.value}"\
+% if section == "/account":
+ aria-current="true"\
+% endif
+><span class="vh">Signed in as </span>${who.name}</a>\
+% if who.means is means.SESSION:
+<form method="post" action="/logout">${fields.csrf()}<button class="linklike">Sign out</button></form>\
+% endif
+
+</div>
+% endif
 </div>
 </header>
 <div class="notice" id="notice" role="status" hidden></div>

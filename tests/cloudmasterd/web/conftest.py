@@ -24,9 +24,11 @@ from cloudmasterd.model import CloudInstance, Inventory, MachineState, ObservedC
 with warnings.catch_warnings():
     # SQLObject's formencode imports the standard library's cgi, which Python 3.11 and 3.12 call deprecated
     warnings.filterwarnings("ignore", "'cgi' is deprecated", DeprecationWarning)
+    from cloudmasterd.access import Access
     from cloudmasterd.images import Images
     from cloudmasterd.installs import Installs
     from cloudmasterd.machines import Machines
+    from cloudmasterd.people import People
     from cloudmasterd.profiles import Profiles
     from cloudmasterd.rebuilds import Rebuilds
     from cloudmasterd.store import Store
@@ -35,6 +37,7 @@ from cloudmasterd.clock import SystemClock
 from cloudmasterd.fabric import Answer as FabricAnswer
 from cloudmasterd.fabric import Call
 from cloudmasterd.operations import Operations, ResourceCache
+from cloudmasterd.passwords import Cost, Passwords
 from cloudmasterd.placing import Rules
 from cloudmasterd.tasks.recipe import Done, Later, Recipe, StepContext, StepKind
 from cloudmasterd.web.server import application, mount
@@ -43,6 +46,7 @@ from cloudmasterd.web.waiting import Waits
 from tests.admins import AdminsOnly
 from tests.fakes import FakeCobbler
 
+QUICK = Cost(ln=4, r=8, p=1)  # of a password, which is to cost much everywhere else
 START = datetime(2026, 11, 22, 8, 0, 0, tzinfo=timezone.utc)
 
 
@@ -266,10 +270,12 @@ def world(port: int, tmp_path: Path) -> Iterator[World]:
     machines = Machines(store, runner, resources, clock, Rules(), images, profiles)
     rebuilds = Rebuilds(store, runner, profiles, clock)
     installs = Installs(store, clock)
+    passwords = Passwords(clock, QUICK)
     site = Site(
         store, fleet, clock, "cloud.example.org", 15, lambda: problems, machines,
         images=images, installs=installs, profiles=profiles, rebuilds=rebuilds,
         enrolment=Enrolment(tmp_path / "admin.sock", "cloud.example.org"), door=AdminsOnly(),
+        people=People(store, clock, passwords), access=Access(store, clock, passwords),
     )  # fmt: skip
     cherrypy.tree.mount(application(site, waits), "")
     runner.start()

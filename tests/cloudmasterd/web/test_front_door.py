@@ -109,4 +109,5 @@ def test_every_route_for_anybody_is_known(front: Any) -> None:
     assert open_to_all == {
         ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/static/{asset}"),
         ("GET", "/install/{token}/{phase}"), ("POST", "/install/{token}/{phase}"),
+        ("GET", "/login"), ("POST", "/login"),
     }  # fmt: skip

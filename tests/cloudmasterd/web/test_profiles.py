@@ -191,7 +191,7 @@ def test_the_page_asks_anew_by_a_button_and_comes_back(stocked: Any) -> None:
 
 def test_a_silent_server_is_told_on_the_page_above_what_it_had(stocked: Any) -> None:
     stocked.cobbler.error = DOWN
-    assert post(stocked, read(stocked, "/profiles").form("/profiles/refresh"), "").status == 303
+    assert post(stocked, read(stocked, "/profiles").form("/profiles/refresh")).status == 303
     stocked.clock.time += timedelta(hours=2)
     shown = read(stocked, "/profiles").text
     assert "The cobbler server cannot be asked for 2 h." in shown
