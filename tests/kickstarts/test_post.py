@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from func.config import load_minion_config as load_func_minion_config
+from func.minion.cloudmaster import acl_path, acl_text
 from tests.kickstarts.installer import Installer
 from tests.kickstarts.rendering import render, scripts
 from tests.kickstarts.test_pre import CA, ED25519, MINION, SHELL_OF, TOKEN
@@ -64,11 +66,34 @@ def test_a_minion_can_enrol_by_itself(machine: Make, version: str) -> None:
     assert not (made.root / "tmp/genome.env").exists()
 
 
+@pytest.mark.parametrize("version", ["F42", "RHEL9", "F8", "RHEL5"])
+def test_a_minion_lets_the_cloud_master_call_what_it_needs_and_nobody_else(
+    machine: Make, version: str
+) -> None:
+    made = machine(SHELL_OF.get(version, "bash"), version)
+    root = installed(made, MINION, version)
+    acl = acl_path(made.root / root / "etc/func/minion-acl.d")
+    assert acl.read_text() == acl_text()
+    assert acl.stat().st_mode & 0o777 == 0o644
+    assert load_func_minion_config(made.root / root).certmaster_overrides_acls is False
+
+
+def test_what_the_package_brought_is_newer_than_the_kickstart_and_stays(machine: Make) -> None:
+    made = machine()
+    folder = made.root / "mnt/sysroot/etc/func/minion-acl.d"
+    folder.mkdir(parents=True)
+    acl_path(folder).write_text("cloudmaster@* = of.the.package\n")
+    installed(made, MINION)
+    assert acl_path(folder).read_text() == "cloudmaster@* = of.the.package\n"
+
+
 @pytest.mark.parametrize("version", ["F42", "F8"])
 def test_a_minion_goes_by_the_name_its_token_is_for(machine: Make, version: str) -> None:
     made = machine(SHELL_OF.get(version, "bash"), version)
     root = installed(made, f"{MINION} genome_name=cloud7.example.org", version)
-    assert made.file(f"{root}/etc/func/minion.conf") == "[main]\nminion_name = cloud7.example.org\n"
+    assert made.file(f"{root}/etc/func/minion.conf") == (
+        "[main]\ncertmaster_overrides_acls = no\nminion_name = cloud7.example.org\n"
+    )
 
 
 @pytest.mark.parametrize("version", ["F42", "F8"])

@@ -20,27 +20,33 @@ from certmaster.pending import next_file
 from certmaster.request import obtain_certificate
 from func.config import load_minion_config
 from func.errors import FuncError
+from func.minion.cloudmaster import acl_path, acl_text
 from func.minion.join.errors import JoinRefused
 from func.minion.join.files import Undoable
-from func.minion.join.ini import set_main
-from func.minion.join.plan import Present, Wanted, make_plan
+from func.minion.join.ini import says, set_main
+from func.minion.join.plan import OVERRIDES, Present, Wanted, make_plan
 from func.minion.join.services import Services
 from func.minion.modules.virt import Virt
 
 ASK_S = 3.0
 _LOOK_S = 0.1
+_FUNC_CONF = "etc/func/minion.conf"
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Joined:
-    """How it went: the name, the authority that is trusted now, what does not work yet, what made room."""
+    """How it went: the name, the authority that is trusted now, what does not work yet, what made room.
+
+    `open_to_all` is whether the certmaster's own certificate may call everything, as Func has it.
+    """
 
     name: str
     authority: str
     faults: tuple[str, ...]
     aside: tuple[Path, ...]
+    open_to_all: bool
 
 
 def join(
@@ -64,8 +70,8 @@ def join(
         aside = [files.put_aside(path, time.strftime(".before-join-%Y%m%dT%H%M%S")) for path in plan.aside]
         minion_conf = root / "etc/certmaster/minion.conf"
         _change(files, minion_conf, plan.settings)
-        if wanted.name:
-            _change(files, root / "etc/func/minion.conf", {"minion_name": name})
+        _change(files, root / _FUNC_CONF, plan.of_func)
+        _allow(files, acl_path(load_minion_config(root).acl_dir))
         config = certmaster_config.load_minion_config(root)
         if wanted.token:
             files.write(config.token_file, wanted.token + "\n", SECRET)
@@ -73,7 +79,8 @@ def join(
             _wait(config, name, say, wait_s, stop)
         files.keep()
     faults = [fault for fault in (_start(services, say), _try_libvirt(root, say)) if fault]
-    return Joined(name, look(root, name).authority, tuple(faults), tuple(aside))
+    open_to_all = load_minion_config(root).certmaster_overrides_acls
+    return Joined(name, look(root, name).authority, tuple(faults), tuple(aside), open_to_all)
 
 
 def look(root: Path, name: str) -> Present:
@@ -81,6 +88,7 @@ def look(root: Path, name: str) -> Present:
     config = certmaster_config.load_minion_config(root)
     kept = minion_files(config.cert_dir, name)
     known = read_file(kept.ca_file)
+    of_func = (read_file(root / _FUNC_CONF) or b"").decode("utf-8")
     try:
         authority = "" if known is None else ca.pin(known)
     except BadCertificate as exc:
@@ -89,6 +97,7 @@ def look(root: Path, name: str) -> Present:
     return Present(
         config.certmaster, config.certmaster_port, config.ca_fingerprint, authority,
         kept.ca_file, kept.cert_file, kept.cert_file.exists(), tuple(path for path in left if path.exists()),
+        says(of_func, OVERRIDES),
     )  # fmt: skip
 
 
@@ -104,6 +113,13 @@ def _change(files: Undoable, path: Path, settings: dict[str, str]) -> None:
     after = set_main(before, settings)
     if after != before:
         files.write(path, after, PUBLIC)
+
+
+def _allow(files: Undoable, path: Path) -> None:
+    """Let the cloud master call here what it needs, and no more."""
+    text = acl_text()
+    if (read_file(path) or b"").decode("utf-8", "replace") != text:
+        files.write(path, text, PUBLIC)
 
 
 def _wait(config: MinionConfig, name: str, say: Say, wait_s: float, stop: Callable[[], bool]) -> None:

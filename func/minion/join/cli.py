@@ -60,6 +60,10 @@ def _report(done: Joined, wanted: Wanted, *, waited: bool) -> int:
     if done.authority:
         pinned = "" if wanted.ca_fingerprint else " (compare with `certmaster-ca --fingerprint` there)"
         print(f"authority: {done.authority}{pinned}")
+    if done.open_to_all:
+        print("func on the master may call everything here: certmaster_overrides_acls in func's minion.conf")
+    else:
+        print("the master may call what cloudmasterd needs: /etc/func/minion-acl.d/cloudmasterd.acl")
     for fault in done.faults:
         print(f"cloudmaster-join: {fault}", file=sys.stderr)
     if not waited:

@@ -34,6 +34,17 @@ def set_main(text: str, values: Mapping[str, str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def says(text: str, key: str) -> bool:
+    """Whether somebody gave that setting a value in [main]."""
+    in_main = False
+    for line in text.splitlines():
+        if _ANY_SECTION.match(line):
+            in_main = bool(_SECTION.match(line))
+        elif in_main and _key(line) == key:
+            return True
+    return False
+
+
 def _key(line: str) -> str:
     # ConfigParser takes `:` for `=` too, and keys in any case.
     found = re.match(r"([^\s=:;#\[][^=:]*?)\s*[=:]", line)

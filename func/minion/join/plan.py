@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from func.minion.join.errors import JoinRefused
+
+# Whether the certmaster's own certificate may call everything on a minion.
+OVERRIDES = "certmaster_overrides_acls"
 
 # What minion.conf says where nobody said anything.
 NOBODY = "localhost"
@@ -28,6 +31,7 @@ class Present:
     """What this machine is now; `authority` is the fingerprint of the one it trusts, "" for none.
 
     `left` are files of that authority's beside its certificate: its list of the revoked, a renewal under way.
+    `says_overrides` is whether somebody said what the certmaster's own certificate may call here.
     """
 
     master: str
@@ -38,14 +42,16 @@ class Present:
     cert_file: Path
     has_certificate: bool
     left: tuple[Path, ...] = ()
+    says_overrides: bool = False
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to set in certmaster's minion.conf, and which files have to make room."""
+    """What to set in minion.conf of certmaster and of func, and which files have to make room."""
 
     settings: dict[str, str]
     aside: tuple[Path, ...] = ()
+    of_func: dict[str, str] = field(default_factory=dict)
 
 
 def make_plan(wanted: Wanted, present: Present) -> Plan:
@@ -79,7 +85,11 @@ def make_plan(wanted: Wanted, present: Present) -> Plan:
     if wanted.ca_fingerprint or aside:
         # The old master's pin would keep the new one out.
         settings["ca_fingerprint"] = wanted.ca_fingerprint
-    return Plan(settings, aside)
+    of_func = {"minion_name": wanted.name.lower()} if wanted.name else {}
+    # A machine that an overlord commands already keeps obeying it: whoever wants that less says so.
+    if not (present.authority or present.has_certificate or present.says_overrides):
+        of_func[OVERRIDES] = "no"
+    return Plan(settings, aside, of_func)
 
 
 def _of_old_authority(present: Present) -> tuple[Path, ...]:

@@ -17,6 +17,8 @@ from certmaster.certdir import minion_files
 from certmaster.config import load_certmaster_config
 from certmaster.pending import next_file
 from func import tls
+from func.config import load_minion_config
+from func.minion.cloudmaster import acl_text
 from func.minion.join.cli import main
 from tests.certmaster.support import NOW, running
 
@@ -137,6 +139,51 @@ def test_a_token_lets_it_in_at_once_and_is_nowhere_afterwards(
     assert holding == []
     found = capsys.readouterr()
     assert secret not in found.out + found.err
+
+
+def func_conf(root: Path) -> str:
+    return (root / "etc/func/minion.conf").read_text()
+
+
+def acl(root: Path) -> Path:
+    return root / "etc/func/minion-acl.d/cloudmasterd.acl"
+
+
+@libvirt
+def test_the_master_may_call_what_it_needs_and_the_certmasters_certificate_nothing(
+    authority: Authority, root: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, secret = authority.tokens.add(NAME, 3600, False)
+    with running(authority) as port:
+        assert run(port, "--token", secret) == 0
+    assert acl(root).read_text() == acl_text()
+    assert "certmaster_overrides_acls = no\n" in func_conf(root)
+    assert load_minion_config(root).certmaster_overrides_acls is False
+    assert "the master may call what cloudmasterd needs" in capsys.readouterr().out
+
+
+@libvirt
+def test_a_machine_that_an_overlord_commands_already_goes_on_obeying_it(
+    authority: Authority, root: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, secret = authority.tokens.add(NAME, 3600, False)
+    before = func_conf(root)
+    with running(authority) as port:
+        assert run(port, "--token", secret) == 0
+        # as one that joined with a version that knew nothing of this
+        (root / "etc/func/minion.conf").write_text(before)
+        acl(root).unlink()
+        assert run(port) == 0
+    assert func_conf(root) == before
+    assert acl(root).read_text() == acl_text(), "the cloud master calls with a certificate of its own by now"
+    assert "func on the master may call everything here" in capsys.readouterr().out
+
+
+def test_a_failed_join_allows_nobody_anything(authority: Authority, root: Path, run: Run) -> None:
+    with running(authority) as port:
+        assert run(port, "--wait", "1") == 1
+    assert not acl(root).exists()
+    assert "certmaster_overrides_acls" not in func_conf(root)
 
 
 @libvirt

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
 from func.errors import HostError
 from func.minion.join.errors import JoinRefused
 from func.minion.join.files import Undoable
-from func.minion.join.ini import set_main
-from func.minion.join.plan import Plan, Present, Wanted, make_plan
+from func.minion.join.ini import says, set_main
+from func.minion.join.plan import OVERRIDES, Plan, Present, Wanted, make_plan
 from func.minion.join.services import Services
 
 A, B = "a" * 64, "b" * 64
@@ -23,12 +24,45 @@ FILES = (Path("/d/ca.cert"), Path("/d/me.cert"))
 def test_a_new_machine_gets_what_was_said() -> None:
     wanted = Wanted("cloud.example.org", 51236, A)
     assert make_plan(wanted, NEW) == Plan(
-        {"certmaster": "cloud.example.org", "certmaster_port": "51236", "ca_fingerprint": A}
+        {"certmaster": "cloud.example.org", "certmaster_port": "51236", "ca_fingerprint": A},
+        of_func={OVERRIDES: "no"},
     )
 
 
 def test_what_was_not_said_stays_as_it_is() -> None:
-    assert make_plan(Wanted("cloud.example.org"), NEW) == Plan({"certmaster": "cloud.example.org"})
+    plan = make_plan(Wanted("cloud.example.org"), replace(NEW, says_overrides=True))
+    assert plan == Plan({"certmaster": "cloud.example.org"})
+
+
+@pytest.mark.parametrize(
+    ("present", "set_to"),
+    [
+        (NEW, "no"),
+        (replace(NEW, says_overrides=True), None),
+        (JOINED, None),
+        (replace(NEW, authority=A), None),
+        (replace(NEW, has_certificate=True), None),
+    ],
+    ids=["new", "somebody said", "joined", "knows an authority", "has a certificate"],
+)
+def test_who_was_commanded_by_an_overlord_before_goes_on_as_it_says(
+    present: Present, set_to: Optional[str]
+) -> None:
+    assert make_plan(Wanted("cloud.example.org"), present).of_func.get(OVERRIDES) == set_to
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", False),
+        ("[main]\n#certmaster_overrides_acls = yes\n", False),
+        ("[main]\ncertmaster_overrides_acls = yes\n", True),
+        ("[main]\nCertmaster_Overrides_ACLs: 1\n", True),
+        ("[other]\ncertmaster_overrides_acls = yes\n", False),
+    ],
+)
+def test_what_somebody_said_is_found(text: str, said: bool) -> None:
+    assert says(text, OVERRIDES) is said
 
 
 def test_the_same_master_again_is_no_second_one() -> None:
