@@ -18,6 +18,7 @@ from cloudmasterd.control.archive import Manifest
 from cloudmasterd.control.backup import write_backup
 from cloudmasterd.control.check_clouds import check_clouds
 from cloudmasterd.control.check_here import check_here
+from cloudmasterd.control.cli_audit import add_audit
 from cloudmasterd.control.cli_people import add_people
 from cloudmasterd.control.findings import Level, worst
 from cloudmasterd.control.places import Kind, Places, places
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_backup(commands)
     _add_restore(commands)
     add_people(commands)
+    add_audit(commands)
     return parser
 
 

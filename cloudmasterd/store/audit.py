@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Optional
 
 from cloudmasterd.acting import Acting, Deed, current
 from cloudmasterd.clock import Clock
 from cloudmasterd.record import ALL, Entry, Filter, Head, Verdict
 from cloudmasterd.store.audit_rows import append as append
-from cloudmasterd.store.audit_rows import read_head, select
+from cloudmasterd.store.audit_rows import read_head, select, walk
 from cloudmasterd.store.audit_verify import verify
 from cloudmasterd.store.connection import Readers
 from cloudmasterd.store.writer import Unit, Writer
@@ -37,10 +38,15 @@ class AuditStore:
         with self._readers.borrow() as connection:
             return select(connection.raw, wanted, before, limit)
 
-    def verify(self, last: Optional[int] = None) -> Verdict:
-        """Whether the `last` records are whole, or all."""
+    def walk(self, wanted: Filter = ALL) -> Iterator[Entry]:
+        """Records, oldest first, without holding them all at once."""
         with self._readers.borrow() as connection:
-            return verify(connection.raw, last=last)
+            yield from walk(connection.raw, wanted)
+
+    def verify(self, last: Optional[int] = None, noted: Optional[Head] = None) -> Verdict:
+        """Whether the `last` records are whole, or all; `noted` is a head that was kept elsewhere."""
+        with self._readers.borrow() as connection:
+            return verify(connection.raw, noted, last)
 
     def head(self) -> Head:
         """How many there are, and the hash of the last; of none where somebody spoiled it."""

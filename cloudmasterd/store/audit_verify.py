@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Optional
 
+from cloudmasterd.errors import StoreError
 from cloudmasterd.record import Head, Verdict, parse_head
-from cloudmasterd.store.audit_rows import COLUMNS, hash_of, walk_rows
+from cloudmasterd.store.audit_rows import COLUMNS, canonical, hash_of, walk_rows
 from cloudmasterd.store.task_rows import snapshot
 
 MOST_TOLD = 20  # of what is wrong; one hand can spoil everything
@@ -16,7 +20,7 @@ NO_RECORD = Head()
 
 def verify(raw: sqlite3.Connection, noted: Optional[Head] = None, last: Optional[int] = None) -> Verdict:
     """Look at every record of the database, or at the `last` ones; `noted` is a head that was kept."""
-    with snapshot(raw):
+    with snapshot(raw), _any_bytes(raw):
         row = raw.execute("SELECT value FROM meta WHERE key = 'audit_head'").fetchone()
         start = Head() if last is None else _before(raw, last)
         return judge(walk_rows(raw, start.count), None if row is None else str(row[0]), noted, start)
@@ -38,6 +42,49 @@ def judge(
             return Verdict(chain.head, (*wrong, more), start.count + 1)
     wrong += chain.end(head)
     return Verdict(chain.head, tuple(wrong), start.count + 1)
+
+
+def judge_export(lines: Iterable[str], noted: Optional[Head] = None) -> Verdict:
+    """The verdict on JSON lines as they were exported: a part of the record, but without gaps."""
+    rows = (_exported(number, line) for number, line in enumerate(lines, 1))
+    first = next(rows, None)
+    if first is None:
+        return Verdict(Head(), ("there is no record in it",))
+    chain = _Chain(noted, Head(first[0] - 1, first[-2]))
+    wrong: list[str] = []
+    for row in itertools.chain([first], rows):
+        wrong += chain.look_at(row)
+        if len(wrong) >= MOST_TOLD:
+            break
+    if noted is not None and not wrong and noted.count > chain.head.count:
+        wrong.append(f"record {noted.count} was noted, and the file ends with {chain.head.count}")
+    return Verdict(chain.head, tuple(wrong), first[0])
+
+
+def _exported(number: int, line: str) -> Sequence[Any]:
+    try:
+        value = json.loads(line)
+        row = [value[name] for name in (*COLUMNS, "previous", "hash")]
+        row[len(COLUMNS) - 1] = canonical(value["detail"])
+        return [int(row[0]), *row[1:]]
+    except (KeyError, TypeError, ValueError) as exc:
+        raise StoreError(
+            f"line {number} is no record: {exc}; give a file that `cloudmasterctl audit export` wrote"
+        ) from exc
+
+
+@contextmanager
+def _any_bytes(raw: sqlite3.Connection) -> Iterator[None]:
+    """Let a text that is no UTF-8 be read all the same: it is a record that was changed."""
+    before, raw.text_factory = raw.text_factory, _lenient
+    try:
+        yield
+    finally:
+        raw.text_factory = before
+
+
+def _lenient(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def _before(raw: sqlite3.Connection, last: int) -> Head:
