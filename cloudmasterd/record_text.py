@@ -1,4 +1,4 @@
-"""The audit record as text: CSV for spreadsheets, JSON lines for programs, and the times that filters take."""
+"""The audit record as text: CSV for spreadsheets, JSON lines for programs; the times that filters take."""
 
 from __future__ import annotations
 

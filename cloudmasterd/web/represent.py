@@ -19,6 +19,7 @@ from cloudmasterd.model import (
 )
 from cloudmasterd.operations import Resources
 from cloudmasterd.placement import Capacity, Placement
+from cloudmasterd.request_ids import plain
 from cloudmasterd.tasks.outcome import error_of
 
 CLOUD_FIELDS = (
@@ -55,10 +56,6 @@ PROFILE_FIELDS = (
     "name", "distro", "arch", "breed", "os_version", "kernel_options", "kickstart", "memory_mb", "vcpus",
     "disk_gb", "comment", "observed_at",
 )  # fmt: skip
-
-REQUEST_MARK = "~"
-"""Stands between the id of a request and what tells two requests of one id apart; see asking.py."""
-
 
 def moment(value: Optional[datetime]) -> Optional[str]:
     """RFC 3339 in UTC with milliseconds: 2026-11-22T07:53:23.120Z."""
@@ -166,7 +163,7 @@ def task_json(task: Task) -> dict[str, Any]:
         "result": dict(task.result),
         "cancel_asked": task.cancel_asked,
         "asked_by": task.asked_by,
-        "request_id": task.request_id.partition(REQUEST_MARK)[0],
+        "request_id": plain(task.request_id),
         "created_at": moment(task.created_at),
         "started_at": moment(task.started_at),
         "ended_at": moment(task.ended_at),

@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 from cloudmasterd.errors import NotFound
 from cloudmasterd.model import ACTIVE_STATES, ENDED_STATES, MachineInstance, Task, TaskState
+from cloudmasterd.request_ids import plain
 from cloudmasterd.tasks.outcome import error_of
 from cloudmasterd.web import paths
 from cloudmasterd.web.exchange import Asked, Reply
@@ -14,7 +15,6 @@ from cloudmasterd.web.pages.asking import asker_of, to_task
 from cloudmasterd.web.pages.forms import form_of
 from cloudmasterd.web.pages.live import LiveTag
 from cloudmasterd.web.pages.task_rows import advice_on, row_of, rows_of_tasks, span, steps_of
-from cloudmasterd.web.represent import REQUEST_MARK
 from cloudmasterd.web.site import Site
 from cloudmasterd.web.templating import Templates
 from cloudmasterd.web.validate import Param, form_field, list_url, one_of, text, whole_number
@@ -120,7 +120,7 @@ def _shown(task: Task, machine: Optional[MachineInstance]) -> dict[str, Any]:
         "steps": steps_of(task),
         "ended": task.state in ENDED_STATES,
         "took": span(task.started_at, task.ended_at),
-        "request_id": task.request_id.partition(REQUEST_MARK)[0],
+        "request_id": plain(task.request_id),
         "target": target,
         "failed_words": FAILED_WORDS.get(task.state, "It did not go well."),
         "error": sentence(error_of(task) or ""),
