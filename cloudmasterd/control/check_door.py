@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 from cloudmasterd.accounts import FIRST_ADMIN
 from cloudmasterd.config import Config
 from cloudmasterd.control.findings import Finding, fault, ok, warn
+from cloudmasterd.control.status import is_loopback
 from cloudmasterd.errors import ConfigError
 from cloudmasterd.first import FirstPassword
 from cloudmasterd.secret_file import read_secret
@@ -29,7 +29,7 @@ def check_door(config: Config, now: datetime) -> Iterator[Finding]:
 
 def _listening(config: Config) -> Iterator[Finding]:
     at = f"{config.listen_addr} port {config.listen_port}"
-    if _is_loopback(config.listen_addr):
+    if is_loopback(config.listen_addr):
         if not config.behind_proxy and urlsplit(config.public_url).port != config.listen_port:
             yield warn(
                 "login",
@@ -43,7 +43,7 @@ def _listening(config: Config) -> Iterator[Finding]:
             f"cloudmasterd listens on {at} in plain HTTP: from other machines nobody can sign in there",
             f"listen_addr = 127.0.0.1 and a web server in front that speaks TLS; {_BEHIND}",
         )
-    elif all(map(_is_loopback, config.proxy_addr)):
+    elif all(map(is_loopback, config.proxy_addr)):
         yield warn(
             "login",
             f"cloudmasterd listens on {at}: who goes there passes by the web server in front, in plain HTTP",
@@ -73,10 +73,3 @@ def _first_password(database: Path, now: datetime) -> Iterator[Finding]:
             f"the first password of {FIRST_ADMIN} stands in {file} since {since.days} days, unchanged",
             f"sign in as {FIRST_ADMIN} and change it: the file goes then",
         )
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"

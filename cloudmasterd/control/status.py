@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
 import logging
 import socket
+import ssl
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from cloudmasterd.accounts import FIRST_ADMIN
 from cloudmasterd.config import Config
@@ -24,6 +26,7 @@ ASK_S = 3.0
 _BOOLEAN = "sys/fs/selinux/booleans/httpd_can_network_connect"
 _ENFORCE = "sys/fs/selinux/enforce"
 _POLICY = "usr/share/selinux/packages/targeted/cloudmasterd.pp.bz2"  # of the package cloudmasterd-selinux
+_TLS = "dnf install mod_ssl; systemctl restart httpd"
 _JOIN = "on a machine that is to be one: dnf install cloudmasterd-minion && cloudmaster-join {master}"
 
 
@@ -41,8 +44,10 @@ class Standing:
     """What was seen of one cloud master."""
 
     public_url: str
+    secure_url: str  # the same over TLS; empty where nobody needs that to sign in
     direct_url: str
     public: Web
+    secure: Web
     direct: Web
     certmaster: str  # why it does not answer; empty when it does
     clouds: int
@@ -88,13 +93,18 @@ def judge(seen: Standing) -> Status:
         missing.append((f"certmaster does not run: {seen.certmaster}", "systemctl enable --now certmaster"))
     if not seen.public.ours:
         missing.append(_why_no_view(seen))
+    elif seen.secure_url and not seen.secure.ours:
+        why = seen.secure.error or f"something else answers ({seen.secure.status})"
+        missing.append((f"from other machines nobody can sign in: {seen.secure_url}: {why}", _TLS))
     if seen.clouds_error:
         missing.append((seen.clouds_error, "cloudmasterctl check"))
     elif not seen.clouds:
         master = urlsplit(seen.public_url).hostname or "MASTER"
         missing.append(("no cloud instance yet", _JOIN.format(master=master)))
     view = seen.public_url
-    if not seen.public.ours:
+    if seen.secure.ours:
+        view = seen.secure_url
+    elif not seen.public.ours:
         view = f"{seen.direct_url}, on this machine only, until {seen.public_url} answers"
     return Status(view, seen.password, tuple(missing))
 
@@ -123,7 +133,7 @@ def _why_no_view(seen: Standing) -> tuple[str, str]:
 
 def look(config: Config, root: Path = Path("/"), timeout_s: float = ASK_S) -> Standing:
     """Look at a cloud master from its own machine; takes a few seconds at most, raises no CloudError."""
-    direct_url = url_of(config.listen_addr, config.listen_port)
+    direct_url, secure_url = url_of(config.listen_addr, config.listen_port), secure_url_of(config)
     clouds, clouds_error, certmaster = 0, "", ""
     try:
         files = func_files(config.func_root)
@@ -137,8 +147,10 @@ def look(config: Config, root: Path = Path("/"), timeout_s: float = ASK_S) -> St
         clouds_error = str(exc)
     return Standing(
         public_url=config.public_url,
+        secure_url=secure_url,
         direct_url=direct_url,
         public=ask(config.public_url, timeout_s),
+        secure=ask(secure_url, timeout_s) if secure_url else Web(False),
         direct=ask(direct_url, timeout_s),
         certmaster=certmaster,
         clouds=clouds,
@@ -182,6 +194,22 @@ def url_of(listen_addr: str, listen_port: int) -> str:
     return f"http://[{host}]:{listen_port}/" if ":" in host else f"http://{host}:{listen_port}/"
 
 
+def secure_url_of(config: Config) -> str:
+    """Where people from other machines sign in, through the web server in front; empty without one."""
+    parts = urlsplit(config.public_url)
+    if not config.behind_proxy or parts.scheme == "https" or is_loopback(parts.hostname or ""):
+        return ""
+    return f"https://{parts.hostname}{parts.path}"
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an IP address or a name is this machine's own for itself."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
 def why_closed(host: str, port: int, timeout_s: float) -> str:
     """Why nothing listens there; empty where something does."""
     try:
@@ -194,8 +222,7 @@ def why_closed(host: str, port: int, timeout_s: float) -> str:
 def ask(base: str, timeout_s: float, path: str = "healthz") -> Web:
     """See whether a cloud master answers below an address."""
     parts = urlsplit(base)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
+    connection = _connection(parts, timeout_s)
     try:
         connection.request("GET", f"{parts.path}{path}", headers={"Accept": "application/json"})
         response = connection.getresponse()
@@ -204,6 +231,16 @@ def ask(base: str, timeout_s: float, path: str = "healthz") -> Web:
         return Web(False, error=str(getattr(exc, "strerror", None) or exc or type(exc).__name__))
     finally:
         connection.close()
+
+
+def _connection(parts: SplitResult, timeout_s: float) -> http.client.HTTPConnection:
+    host = parts.hostname or ""
+    if parts.scheme != "https":
+        return http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
+    # Whether browsers trust the certificate is not the question here, and nothing secret is sent.
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, context=context)
 
 
 def _is_ours(body: bytes) -> bool:

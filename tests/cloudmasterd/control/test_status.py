@@ -21,6 +21,7 @@ from cloudmasterd.control.status import (
     judge,
     log_soon,
     look,
+    secure_url_of,
     url_of,
     where_password,
     why_closed,
@@ -29,7 +30,10 @@ from tests.cloudmasterd.control.conftest import unused_port, write
 
 OURS = Web(True, 200)
 PASSWORD = "in /var/lib/cloudmasterd/first-password, that of admin, until it is changed"
-WELL = Standing("http://cloud.example.org/", "http://127.0.0.1:8107/", OURS, OURS, "", 3, "", False, PASSWORD)
+WELL = Standing(
+    "http://cloud.example.org/", "https://cloud.example.org/", "http://127.0.0.1:8107/", OURS, OURS, OURS,
+    "", 3, "", False, PASSWORD,
+)  # fmt: skip
 
 
 @contextmanager
@@ -61,7 +65,7 @@ def test_when_all_is_well_three_lines_say_so() -> None:
     found = judge(WELL)
     lines = found.lines()
     assert len(lines) == 3
-    assert lines[0] == "Browser view:   http://cloud.example.org/"
+    assert lines[0] == "Browser view:   https://cloud.example.org/"
     assert lines[1] == f"First password: {PASSWORD}"
     assert lines[2] == "Missing:        nothing"
     assert found.to_dict()["ready"] is True
@@ -88,6 +92,12 @@ MISSING = [
         "SELinux does not let httpd connect",
         "dnf install cloudmasterd-selinux; or setsebool -P httpd_can_network_connect on",
     ),
+    (
+        replace(WELL, secure=Web(False, error="Connection refused")),
+        "nobody can sign in: https://cloud.example.org/: Connection refused",
+        "mod_ssl",
+    ),
+    (replace(WELL, secure=Web(False, 404)), "something else answers (404)", "mod_ssl"),
     (replace(WELL, clouds_error="certmaster.conf is wrong"), "certmaster.conf is wrong", "check"),
 ]
 
@@ -100,7 +110,9 @@ def test_what_is_missing_is_said_with_its_remedy(seen: Standing, what: str, reme
 
 
 def test_the_view_is_where_it_can_be_opened_now() -> None:
-    view = judge(replace(WELL, public=Web(False, error="refused"))).view
+    dead = Web(False, error="refused")
+    assert judge(replace(WELL, secure=dead)).view == "http://cloud.example.org/"
+    view = judge(replace(WELL, secure=dead, public=dead)).view
     assert view.startswith("http://127.0.0.1:8107/, on this machine only, until http://cloud.example.org/")
 
 
@@ -126,6 +138,23 @@ def test_nothing_that_answers_is_no_error(base: str) -> None:
 )
 def test_an_address_for_everybody_is_asked_on_the_loopback(address: str, told: str) -> None:
     assert url_of(address, 1) == told
+
+
+@pytest.mark.parametrize(
+    ("public_url", "behind_proxy", "told"),
+    [
+        ("http://cloud.example.org/", True, "https://cloud.example.org/"),
+        ("http://cloud.example.org:8080/x/", True, "https://cloud.example.org/x/"),
+        ("https://cloud.example.org/", True, ""),
+        ("http://cloud.example.org/", False, ""),
+        ("http://127.0.0.1:8107/", True, ""),
+        ("http://localhost/", True, ""),
+    ],
+)
+def test_tls_is_looked_for_where_somebody_needs_it_to_sign_in(
+    config: Config, public_url: str, behind_proxy: bool, told: str
+) -> None:
+    assert secure_url_of(replace(config, public_url=public_url, behind_proxy=behind_proxy)) == told
 
 
 def test_a_port_nobody_has_is_closed() -> None:
