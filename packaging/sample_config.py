@@ -18,6 +18,7 @@ from typing import Any
 from certmaster import config as certmaster_config
 from cloudmasterd.settings import SETTINGS
 from func import config as func_config
+from func.minion.cloudmaster import acl_path, acl_text
 from func.minion.module import FuncModule
 from func.minion.modules.command import Command
 from func.minion.modules.copyfile import CopyFile
@@ -123,10 +124,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write samples of the configuration files.")
     parser.add_argument("--into", type=Path, required=True, metavar="DIR")
     into = parser.parse_args().into
-    for path in SAMPLES:
+    texts = {path: sample(path) for path in SAMPLES}
+    texts[str(acl_path(Path("/etc/func/minion-acl.d")))] = acl_text()  # what the cloud master may call
+    for path, text in texts.items():
         target = into / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(sample(path), encoding="utf-8")
+        target.write_text(text, encoding="utf-8")
     return 0
 
 
