@@ -23,10 +23,11 @@ from cloudmasterd.control.check_door import check_door
 from cloudmasterd.control.findings import Finding, fault, judge_end, judge_mode, judge_room, ok, warn
 from cloudmasterd.control.places import Kind, Places, files_of
 from cloudmasterd.errors import CobblerError, StoreError
-from cloudmasterd.func_fabric import certificate_ends
+from cloudmasterd.func_fabric import certificate_ends, open_own
 from cloudmasterd.store.copying import look_at
 
 _ANYBODY = "others can read what must be secret, or change it"
+_OWN = "certificate of this cloud master"
 _RENEW_CA = "every cloud instance has to join a new authority (cloudmaster-join --force): begin early"
 _RENEW_OWN = "remove it and start funcd here again; certmaster-ca --sign signs the new one"
 
@@ -39,6 +40,7 @@ def check_here(config: Config, where: Places, clock: Clock) -> Iterator[Finding]
     yield from _permissions(where)
     yield from check_door(config, clock.now())
     yield from _certificates(where, clock.now())
+    yield from _own_certificate(config, clock)
     yield from _room(config, where)
     yield from _cobbler(config, clock)
 
@@ -177,6 +179,17 @@ def _certificates(where: Places, now: datetime) -> Iterator[Finding]:
     for path, end in ends:
         is_ca = path == where.func.ca_cert
         yield judge_end(f"certificate {path}", end, now, _RENEW_CA if is_ca else _RENEW_OWN)
+
+
+def _own_certificate(config: Config, clock: Clock) -> Iterator[Finding]:
+    own = open_own(config.func_root, config.pki_dir, clock.now)
+    if own is None:
+        return
+    trouble = own.trouble()
+    if trouble:
+        yield fault(_OWN, trouble, "systemctl status certmaster; journalctl -u cloudmasterd")
+    else:
+        yield judge_end(_OWN, own.expires_at(), clock.now(), "journalctl -u cloudmasterd: it renews by itself")
 
 
 def _room(config: Config, where: Places) -> Iterator[Finding]:

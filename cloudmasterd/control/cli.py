@@ -24,7 +24,7 @@ from cloudmasterd.control.findings import Level, worst
 from cloudmasterd.control.places import Kind, Places, places
 from cloudmasterd.control.restore import restore
 from cloudmasterd.errors import CloudError, ConfigError
-from cloudmasterd.func_fabric import open_func
+from cloudmasterd.func_fabric import open_func, open_own
 
 WELL, NOT_WELL, BAD_CONFIG = 0, 1, 2
 
@@ -127,7 +127,8 @@ def _status(arguments: argparse.Namespace, clock: Clock) -> int:
 def _check(arguments: argparse.Namespace, clock: Clock) -> int:
     config, where = _load(arguments)
     findings = list(check_here(config, where, clock))
-    fabric = open_func(config.func_root, config.minion_timeout_s)
+    own = open_own(config.func_root, config.pki_dir, clock.now)
+    fabric = open_func(config.func_root, config.minion_timeout_s, own)
     try:
         findings += check_clouds(fabric, where.func, clock, config.minion_timeout_s)
     finally:
