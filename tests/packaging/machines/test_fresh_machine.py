@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.packaging.machines.machine import Failed, Machine
 from tests.packaging.machines.support import MASTER, MINION, SERVICES
 from tools.rpm.lint import EXPOSURE
 
+KEY, OWN_KEY = "/etc/pki/certmaster/ca/certmaster.key", "/var/lib/cloudmasterd/pki/cloudmaster.pem"
+PASSWORD = "/var/lib/cloudmasterd/first-password"
 REPLACE_SELF = "genome-replace-self-1.0.0-1.noarch.rpm"
 
 
@@ -70,9 +73,17 @@ def test_the_daemons_are_their_own_users(fresh: Installed) -> None:
     for service in ("cloudmasterd", "certmaster"):
         pid = support.main_pid(fresh.machine, service)
         assert fresh.machine.said(f"stat --format=%U /proc/{pid}") == service
-    for path in ("/etc/pki/certmaster/ca/certmaster.key", "/var/lib/cloudmasterd/cloudmasterd.db"):
+    for path in (KEY, OWN_KEY, PASSWORD, "/var/lib/cloudmasterd/cloudmasterd.db"):
         assert fresh.machine.does(f"test -s {path}"), path
         assert not fresh.machine.does(f"setpriv --reuid=nobody --clear-groups cat {path}"), path
+
+
+def test_the_cloud_master_cannot_read_the_key_of_the_authority(fresh: Installed) -> None:
+    daemon = "setpriv --reuid=cloudmasterd --init-groups"
+    assert not fresh.machine.does(f"{daemon} cat {KEY}")
+    assert fresh.machine.does(f"{daemon} cat {KEY.replace('.key', '.crt')}")
+    said = fresh.machine.said("systemctl show --property=InaccessiblePaths cloudmasterd")
+    assert said == f"InaccessiblePaths=-{KEY}"
 
 
 @pytest.mark.parametrize("unit", sorted(EXPOSURE))
@@ -84,10 +95,45 @@ def test_the_units_are_as_closed_as_was_promised(fresh: Installed, unit: str) ->
 def test_the_first_contact_says_what_is_missing(fresh: Installed) -> None:
     said = fresh.machine.said("cloudmasterctl status")
     assert len(said.splitlines()) == 3, said
+    assert f"Browser view:   {support.URL}/" in said
+    assert f"First password: in {PASSWORD}" in said
     assert "no cloud instance yet" in said
-    assert "does not run" not in said
+    assert "does not run" not in said and "sign in" not in said
     findings = fresh.machine.said("cloudmasterctl check")
     assert "FAULT" not in findings, findings
+
+
+def sign_in(machine: Machine, url: str) -> str:
+    """Type the first password into the form at an address; where the page with the machines is then."""
+    curl = f"{support.CURL} -s -c /root/jar -b /root/jar"
+    form = machine.run(f"rm -f /root/jar; {curl} {url}/login")
+    csrf = "".join(re.findall('name="csrf" value="([^"]+)"', form))
+    password = machine.run(f"cat {PASSWORD}").strip()
+    fields = f"--data-urlencode csrf={csrf} --data-urlencode password@- -d user=admin -H 'Origin: {url}'"
+    machine.run(f"{curl} -o /dev/null {fields} {url}/login", password)
+    return machine.said(f"{curl} -L -o /dev/null -w '%{{url_effective}}' {url}/machines")
+
+
+def test_the_first_password_opens_the_pages_over_tls(fresh: Installed) -> None:
+    assert fresh.machine.said(f"stat --format='%a %U' {PASSWORD}") == "600 cloudmasterd"
+    assert sign_in(fresh.machine, support.URL) == f"{support.URL}/machines"
+    assert "__Host-cloudmasterd_session" in fresh.machine.read("/root/jar")
+
+
+def test_no_password_is_taken_over_plain_http(fresh: Installed) -> None:
+    plain = f"http://{MASTER}"
+    assert sign_in(fresh.machine, plain).startswith(f"{plain}/login")
+
+
+@pytest.mark.parametrize("path", ["/", "/machines", "/api/v1/clouds", "/api/v1/openapi.json"])
+def test_nobody_in_particular_sees_nothing(fresh: Installed, path: str) -> None:
+    assert support.status_of(fresh.machine, path, as_admin=False) in (401, 303)
+
+
+def test_the_journal_says_where_the_password_is_and_not_what_it_is(fresh: Installed) -> None:
+    password = fresh.machine.run(f"cat {PASSWORD}").strip()
+    assert PASSWORD in fresh.machine.run("journalctl --unit=cloudmasterd")
+    assert password not in fresh.machine.run("journalctl")
 
 
 def test_only_what_the_firewall_lets_through_is_reached(fresh: Installed, boot: Boot) -> None:

@@ -99,6 +99,7 @@ def pair(boot: Boot) -> Pair:
     let_through(minion, "func")
     minion.write("/etc/libvirt/node.xml", node_xml(NODE, Path("/var/lib/libvirt/images")))
     minion.run("sed -i 's|^#* *uri *=.*|uri = test:////etc/libvirt/node.xml|' /etc/func/modules/Virt.conf")
+    support.lend(master, minion)
     token = support.rest(minion, "/enrolment-tokens", method="POST", body={"name": MINION})["metadata"]
     said = minion.run(
         f"cloudmaster-join {MASTER} --token-file - --ca-fingerprint {token['genome_ca']}",

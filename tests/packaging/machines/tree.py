@@ -20,7 +20,7 @@ PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "rpm", "dnf", "gpg", "gpg-agent",
     # compiled, so the packages of ours leave them to the distribution
     "python3", "python3-cryptography", "python3-markupsafe", "python3-setuptools",
-    "python3-libvirt", "libvirt0", "apache2", "firewalld", "netbase", "logrotate", "curl",
+    "python3-libvirt", "libvirt0", "apache2", "firewalld", "netbase", "logrotate", "curl", "openssl",
     "iproute2", "procps",
 )  # fmt: skip
 LEFT_OUT = ("doc", "info", "locale", "man")
