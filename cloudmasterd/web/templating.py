@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Callable
 
@@ -34,16 +35,7 @@ class Templates:
     def __init__(self, site: Site, asset_url: Callable[[str], str], folder: Path = FOLDER) -> None:
         self._site = site
         self._asset_url = asset_url
-        # lone surrogates cannot be encoded; one name with them must not cost the page
-        self._lookup = TemplateLookup(
-            directories=[str(folder)],
-            default_filters=["h"],
-            strict_undefined=True,
-            input_encoding="utf-8",
-            output_encoding="utf-8",
-            encoding_errors="replace",
-            filesystem_checks=False,
-        )
+        self._lookup = _lookup(folder)
 
     def render(self, name: str, who: Identity, **values: Any) -> bytes:
         """A page for somebody, in UTF-8; `section` is the path of its entry in the main navigation."""
@@ -66,3 +58,17 @@ class Templates:
             **values,
         )
         return page
+
+
+@cache  # compiling a page takes longer than anything else it needs
+def _lookup(folder: Path) -> TemplateLookup:
+    return TemplateLookup(
+        directories=[str(folder)],
+        default_filters=["h"],
+        strict_undefined=True,
+        input_encoding="utf-8",
+        output_encoding="utf-8",
+        # lone surrogates cannot be encoded; one name with them must not cost the page
+        encoding_errors="replace",
+        filesystem_checks=False,
+    )

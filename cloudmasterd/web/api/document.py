@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from functools import cache
+from typing import Any
 
 from cloudmasterd.web.exchange import Asked, Reply, json_bytes, json_reply, matches, not_modified
 from cloudmasterd.web.openapi import document
@@ -11,12 +13,15 @@ from cloudmasterd.web.openapi import document
 class Document:
     """The resource /api/v1/openapi.json."""
 
-    def __init__(self) -> None:
-        self._value = document()
-        self._etag = f'"d{zlib.crc32(json_bytes(self._value)):08x}"'
-
     def get(self, asked: Asked) -> Reply:
         """The document that describes this interface."""
-        if matches(asked.if_none_match, self._etag):
-            return not_modified(self._etag)
-        return json_reply(self._value, self._etag)
+        value, etag = _told()
+        if matches(asked.if_none_match, etag):
+            return not_modified(etag)
+        return json_reply(value, etag)
+
+
+@cache  # it is the same for every site; most never ask for it
+def _told() -> tuple[dict[str, Any], str]:
+    value = document()
+    return value, f'"d{zlib.crc32(json_bytes(value)):08x}"'
