@@ -11,6 +11,8 @@ from typing import Any, Optional
 
 import pytest
 
+from certmaster.authority import Authority
+from certmaster.config import load_certmaster_config
 from cloudmasterd.cobbler import parse_address
 from cloudmasterd.config import Config, load_config
 from cloudmasterd.control import check_here
@@ -30,6 +32,7 @@ from cloudmasterd.control.findings import (
 from cloudmasterd.control.places import Places
 from cloudmasterd.errors import CloudRefused, CloudUnreachable, FabricError, RemoteFault
 from cloudmasterd.fabric import Answer, Call
+from cloudmasterd.func_fabric import obtain, open_own
 from tests.cloudmasterd.control.conftest import CLOUD, unused_port, write
 from tests.fakes import FakeClock
 
@@ -109,10 +112,27 @@ def test_a_machine_whose_files_are_in_order_has_no_fault_in_them(
     config: Config, master: Places, clock: FakeClock
 ) -> None:
     found = findings(config, master, clock)
-    for what in ("database", "permissions", "certificate", "disk"):
+    for what in ("database", "permissions", "certificate /", "disk"):
         assert {one.level for one in about(what, found)} == {Level.OK}, what
     assert {one.level for one in about("status", found)} == {Level.FAULT, Level.WARN}, "nothing runs"
     assert all(one.remedy for one in found if one.level is not Level.OK)
+
+
+def test_the_cloud_masters_own_certificate_is_looked_at(
+    config: Config, master: Places, clock: FakeClock
+) -> None:
+    (found,) = about("certificate of this", findings(config, master, clock))
+    assert found.level is Level.FAULT
+    assert "has no certificate of its own yet" in found.seen
+    authority = Authority(load_certmaster_config(master.root), "master.example.org", clock.now)
+    own = open_own(config.func_root, config.pki_dir, clock.now)
+    assert own is not None
+    obtain(own, lambda csr: (authority.masters.certify(csr.encode()).decode(), authority.prepare().decode()))
+    (found,) = about("certificate of this", findings(config, master, clock))
+    assert found.level is Level.OK
+    authority.revoke("cloudmaster@*")
+    (found,) = about("certificate of this", findings(config, master, clock))
+    assert found.level is Level.FAULT and "is revoked" in found.seen
 
 
 @pytest.mark.parametrize(
@@ -166,7 +186,7 @@ def test_a_certificate_that_is_none_is_found(config: Config, master: Places, clo
     write(master.root / "etc/pki/certmaster/me.cert", "garbage")
     levels = {
         one.what.rpartition("/")[2]: one.level
-        for one in about("certificate", findings(config, master, clock))
+        for one in about("certificate /", findings(config, master, clock))
     }
     assert levels == {"certmaster.crt": Level.OK, "me.cert": Level.FAULT}
 
