@@ -189,7 +189,7 @@ def _own_certificate(config: Config, clock: Clock) -> Iterator[Finding]:
     if trouble:
         yield fault(_OWN, trouble, "systemctl status certmaster; journalctl -u cloudmasterd")
     else:
-        yield judge_end(_OWN, own.expires_at(), clock.now(), "journalctl -u cloudmasterd: it renews by itself")
+        yield judge_end(_OWN, own.expires_at(), clock.now(), "see the log of cloudmasterd, which renews it")
 
 
 def _room(config: Config, where: Places) -> Iterator[Finding]:
