@@ -6,7 +6,6 @@ import errno
 import logging
 import queue
 import socket
-from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from urllib.parse import urlsplit
@@ -41,10 +40,12 @@ from cloudmasterd.profiles import Profiles
 from cloudmasterd.rebuilds import Rebuilds
 from cloudmasterd.recipes import Tools, build_recipes
 from cloudmasterd.recipes.rebuild import read_boot_id
-from cloudmasterd.rights import Identity, Role
+from cloudmasterd.secret_file import read_secret
 from cloudmasterd.service import Service
 from cloudmasterd.store import Store
 from cloudmasterd.tasks import TaskRunner
+from cloudmasterd.web.door import Entrance
+from cloudmasterd.web.proxy import NO_PROXY, Proxy, proxy_at
 from cloudmasterd.web.server import mount
 from cloudmasterd.web.site import Site
 
@@ -95,6 +96,7 @@ class App:
 
     def _new_site(self, resources: ResourceCache, images: Images, profiles: Profiles, clock: Clock) -> Site:
         rules = _rules(self.config)
+        proxy = _proxy(self.config)
         return Site(
             store=self.store,
             fleet=self.fleet,
@@ -108,7 +110,10 @@ class App:
             installs=Installs(self.store, clock),
             profiles=profiles,
             enrolment=self.enrolment,
-            door=_Unlocked(),
+            people=self.people,
+            access=self.access,
+            proxy=proxy,
+            door=Entrance(self.access, proxy, self.store.web_key),
             rebuilds=Rebuilds(self.store, self.runner, profiles, clock, self.config.rebuild_profile),
         )
 
@@ -136,13 +141,6 @@ class App:
 
     def _problems(self) -> list[str]:
         return [*self.certificate.problems(), *self.poller.problems(), *self.runner.problems()]
-
-
-class _Unlocked:
-    """Everybody who reaches the port, until there are users."""
-
-    def identify(self, headers: Mapping[str, str], address: str) -> Identity:
-        return Identity(f"api@{address}", Role.ADMIN)
 
 
 def build(config: Config, clock: Clock = SystemClock()) -> App:  # noqa: B008  it has no state
@@ -260,6 +258,14 @@ def _people(config: Config, store: Store, clock: Clock) -> tuple[People, Access]
     ensure_first_admin(people, first, clock)
     access = Access(store, clock, passwords, limits=limits, remote_user_role=config.remote_user_role)
     return people, access
+
+
+def _proxy(config: Config) -> Proxy:
+    """The web server in front, where there is one; raises ConfigError for a secret that is none."""
+    if not config.behind_proxy:
+        return NO_PROXY
+    file = config.proxy_secret_file
+    return proxy_at(config.proxy_addr, "" if file is None else read_secret(file))
 
 
 def _profiles(config: Config, store: Store, clock: Clock) -> Profiles:

@@ -8,6 +8,7 @@ import pytest
 
 from demo.cloud import Cloud
 from tests.integration.browser import Browser, chromium
+from tests.integration.signing_in import sign_in
 from tests.integration.support import eventually, func_call
 
 pytestmark = pytest.mark.skipif(
@@ -16,9 +17,10 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def browser() -> Iterator[Browser]:
+def browser(cloud: Cloud) -> Iterator[Browser]:
     made = Browser()
     try:
+        sign_in(made, cloud)
         yield made
     finally:
         made.close()

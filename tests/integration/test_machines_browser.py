@@ -10,6 +10,7 @@ from cloudmasterd.web.figures import memory
 from demo.cloud import Cloud
 from tests.integration.browser import Browser, chromium
 from tests.integration.machines import OVERHEAD_MB, done, free_mb, machine, state_of, tasks
+from tests.integration.signing_in import sign_in
 from tests.integration.support import eventually
 
 pytestmark = pytest.mark.skipif(
@@ -21,9 +22,10 @@ WHERE = "cloud1.example.org"  # the one with the most free memory
 
 
 @pytest.fixture
-def browser() -> Iterator[Browser]:
+def browser(cloud: Cloud) -> Iterator[Browser]:
     made = Browser()
     try:
+        sign_in(made, cloud)
         yield made
     finally:
         made.close()

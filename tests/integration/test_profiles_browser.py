@@ -11,6 +11,7 @@ from demo.cloud import MASTER, Cloud, free_ports
 from tests.cobbler.bench import Bench, Unavailable
 from tests.integration.browser import Browser, chromium
 from tests.integration.conftest import write_log
+from tests.integration.signing_in import sign_in
 from tests.integration.support import ask, eventually
 
 pytestmark = pytest.mark.skipif(
@@ -53,6 +54,7 @@ def stocked(cobbler: Bench, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def test_a_profile_that_is_registered_appears_without_a_reload(
     browser: Browser, stocked: Cloud, cobbler: Bench
 ) -> None:
+    sign_in(browser, stocked)
     browser.open(stocked.url)
     browser.click("Profiles")
     browser.wait_for(PROFILE)
@@ -68,6 +70,7 @@ def test_a_profile_that_is_registered_appears_without_a_reload(
 def test_a_profile_leads_to_a_form_that_has_it_chosen_and_says_where_it_would_go(
     browser: Browser, stocked: Cloud
 ) -> None:
+    sign_in(browser, stocked)
     browser.open(f"{stocked.url}profiles")
     links = f"[...document.querySelectorAll('a[href=\"/machines/new?profile={PROFILE}\"]')]"
     link = f"({links}.find(e => e.checkVisibility()) || null)"
@@ -85,6 +88,7 @@ def test_a_profile_leads_to_a_form_that_has_it_chosen_and_says_where_it_would_go
 @pytest.mark.parametrize("page", ["profiles", f"machines/new?profile={PROFILE}"])
 def test_it_fits_a_phone_and_is_reached_by_the_keyboard(browser: Browser, stocked: Cloud, page: str) -> None:
     browser._page("Emulation.setDeviceMetricsOverride", **PHONE)
+    sign_in(browser, stocked)
     browser.open(f"{stocked.url}{page}")
     browser.wait_for(PROFILE)
     browser.run("document.querySelectorAll('details').forEach(e => e.open = true)")
@@ -95,6 +99,7 @@ def test_it_fits_a_phone_and_is_reached_by_the_keyboard(browser: Browser, stocke
 
 
 def test_it_reads_fully_without_scripts(browser: Browser, stocked: Cloud) -> None:
+    sign_in(browser, stocked)
     browser.without_scripts()
     browser.open(f"{stocked.url}profiles")
     eventually(lambda: PROFILE in browser.text() and "Ask it now" in browser.text(), "the profile")
@@ -116,6 +121,7 @@ def test_the_catalogue_is_there_after_a_restart_though_cobbler_is_not(
             bench.stop()
             cloud.end(MASTER)
             cloud.start_master()
+            sign_in(browser, cloud)
             browser.open(f"{cloud.url}profiles")
             browser.wait_for("The cobbler server cannot be asked for")
             assert PROFILE in browser.seen() and "refused" in browser.seen()
