@@ -17,6 +17,7 @@ MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
 MAX_PARAMETERS = 50
 MAX_TEXT = 255
+MAX_DIGITS = 18
 MAX_LISTED = 20
 
 
@@ -107,7 +108,8 @@ def whole_number(lowest: int, highest: int) -> Callable[[list[str]], int]:
     def read(texts: list[str]) -> int:
         text = texts[0]
         # int() would take '1_000', ' 7 ' and digits of other scripts
-        if not (text.isascii() and text.isdigit() and len(text) <= 9) or not lowest <= int(text) <= highest:
+        short = text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
+        if not short or not lowest <= int(text) <= highest:
             raise Wrong(f"{text[:80]!r} is not a whole number from {lowest} to {highest}")
         return int(text)
 

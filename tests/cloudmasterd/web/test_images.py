@@ -59,6 +59,14 @@ def test_a_chunk_at_the_wrong_place_is_told_the_right_one(world: Any) -> None:
         assert answer.json()["errors"] == [{"field": "offset", "message": f"offset={MIB}"}]
 
 
+def test_an_image_may_be_larger_than_nine_digits_say(world: Any) -> None:
+    sha256 = hashlib.sha256(DATA).hexdigest()
+    told = {"name": "debian-12", "format": "raw", "sha256": sha256, "size_bytes": 2**40}
+    assert world.send("POST", IMAGES, told).status == 201
+    answer = put(world, 2**39, DATA[:MIB])
+    assert (answer.status, answer.json()["errors"][0]["message"]) == (409, "offset=0")
+
+
 def test_a_chunk_that_is_there_changes_nothing_unless_it_is_another(world: Any) -> None:
     announce(world)
     before = put(world, 0, DATA[:MIB]).json()
