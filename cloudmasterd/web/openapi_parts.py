@@ -115,7 +115,7 @@ def _header_parameter(name: str, text: str, schema: Optional[Node] = None) -> No
         "in": "header",
         "required": False,
         "description": text,
-        "schema": schema or {"type": "string"},
+        "schema": schema or {"type": "string", "pattern": "^[!-~]([ -~]*[!-~])?$"},
     }
 
 
@@ -141,8 +141,9 @@ PARAMETERS: dict[str, Node] = {
     "RequestId": _header_parameter(
         "X-Request-Id",
         "A name of the client's for this one request; the task, the audit record and the audit logs of the"
-        " cloud instances keep it. One that is absent or not of this form is replaced by one of ours.",
-        {"type": "string", "pattern": "^[A-Za-z0-9-]{1,64}$"},
+        " cloud instances keep it. Send 1 to 64 letters, digits and `-`: whatever else is sent is passed over,"
+        " and replaced by one of ours.",
+        {"type": "string"},
     ),
 }
 
