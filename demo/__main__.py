@@ -116,12 +116,10 @@ def report_sign_in(cloud: Cloud, log: Log, *, first_run: bool) -> None:
     """Say how to get in: the first password itself at the first run alone, then only where it is kept."""
     admin = cloud.admin
     if admin.password_file.exists():
-        here = _shown(admin.password_file)
-        said = (
-            f"the password {admin.password()}, which is kept in {here}" if first_run else f"what {here} says"
-        )
-        log.say(f"sign in as {ADMIN} with {said} until it is changed")
-    log.say(f"programs send Authorization: Bearer and what {_shown(admin.token_file)} says")
+        if first_run:
+            log.say(f"sign in as {ADMIN} with the password {admin.password()}")
+        log.say(f"first password of {ADMIN}, until it is changed: {_shown(admin.password_file)}")
+    log.say(f"API token of {ADMIN}, for programs: {_shown(admin.token_file)}")
 
 
 def _shown(path: Path) -> str:
