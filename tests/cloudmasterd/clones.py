@@ -26,6 +26,7 @@ from func import wire
 from func.errors import MinionTimeout
 from func.minion import registry
 from func.overlord.fanout import Result
+from tests.blank import blank
 from tests.cloudmasterd.works import ASKER, spec
 
 NODE = """<node>
@@ -105,7 +106,7 @@ class Clones:
 
     def start_master(self) -> None:
         fabric = FuncFabric(self.fanout, 10.0)  # type: ignore[arg-type]
-        self.store = Store(self.folder / "db", clock=self.clock)
+        self.store = Store(blank(self.folder / "db"), clock=self.clock)
         self.fleet = Fleet(self.store, fabric, self.clock)
         operations = Operations(fabric)
         resources = ResourceCache(operations, self.clock)

@@ -12,6 +12,7 @@ from cloudmasterd.passwords import Cost, Passwords
 from cloudmasterd.people import People
 from cloudmasterd.rights import Role
 from cloudmasterd.store import Store
+from tests.blank import blank
 from tests.fakes import FakeClock
 
 WEAK = Cost(ln=2, r=1, p=1)
@@ -27,7 +28,7 @@ class Folk:
     def __init__(self, folder: Path, *, cost: Cost = WEAK, **settings: Any) -> None:
         self.path = folder / "cloudmasterd.db"
         self.clock = FakeClock()
-        self.store = Store(self.path, clock=self.clock)
+        self.store = Store(blank(self.path), clock=self.clock)
         self.passwords = Passwords(self.clock, cost)
         self.first = FirstPassword(self.path)
         self.people = People(self.store, self.clock, self.passwords, limits=LIMITS, first=self.first)

@@ -25,6 +25,7 @@ from cloudmasterd.recipes import Tools, build_recipes
 from cloudmasterd.store import Store
 from cloudmasterd.tasks import TaskRunner
 from cloudmasterd.tasks.drive import Driver, Memory, Patience
+from tests.blank import blank
 from tests.fakes import START, FakeClock, FakeCobbler, FakeFabric, FakeMinion, machine, profile, refuse
 
 CLOUD = "cloud1"
@@ -174,7 +175,7 @@ class Rebuilding:
 
     def __init__(self, folder: Path, *machines: str) -> None:
         self.clock = FakeClock()
-        self.store = Store(folder / "db", clock=self.clock)
+        self.store = Store(blank(folder / "db"), clock=self.clock)
         fabric = FakeFabric()
         self.minion = GenomeMinion(fabric)
         self.minion.put(*(machine(name) for name in machines))

@@ -16,6 +16,7 @@ from cloudmasterd.fleet import Fleet, Outcome
 from cloudmasterd.inventory import fallback_uuid
 from cloudmasterd.model import CloudState, MachineState
 from cloudmasterd.store import Store
+from tests.blank import blank
 from tests.fakes import START, ClassicMinion, FakeClock, FakeFabric, FakeMinion, machine, wait_for
 
 DOWN = CloudUnreachable("cloud2 did not answer within 10 s: check that it runs")
@@ -29,7 +30,7 @@ class House:
         self.fabric = FakeFabric(cloud1=FakeMinion(), cloud2=FakeMinion(), cloud3=FakeMinion())
         for number, minion in enumerate(self.fabric.minions.values(), start=1):
             minion.put(machine(f"m{number}"))
-        self.store = Store(folder / "db")
+        self.store = Store(blank(folder / "db"))
         self.outcomes: list[Outcome] = []
         self.fleet = Fleet(self.store, self.fabric, self.clock, listener=self.outcomes.append)
         self.names = self.fleet.discover()

@@ -16,6 +16,7 @@ from cloudmasterd.errors import Conflict, Invalid, NotFound
 from cloudmasterd.images import Images, ImageStoreError
 from cloudmasterd.model import ImageState
 from cloudmasterd.store import Store
+from tests.blank import blank
 
 KIB = 1024
 DATA = os.urandom(8 * KIB)
@@ -29,7 +30,7 @@ class Master:
         self.start()
 
     def start(self) -> None:
-        self.store = Store(self.folder / "db")
+        self.store = Store(blank(self.folder / "db"))
         self.images = Images(self.store, self.folder / "images", SystemClock())
 
     def restart(self) -> None:

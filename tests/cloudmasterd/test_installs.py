@@ -21,6 +21,7 @@ from cloudmasterd.recipes import progress
 from cloudmasterd.recipes.tools import Tools
 from cloudmasterd.store import Store
 from cloudmasterd.tasks import Done, Later, Recipe, StepContext, TaskRunner
+from tests.blank import blank
 from tests.fakes import START, FakeClock, FakeFabric, wait_for
 
 RULES = InstallRules("http://cloud.example.org/", silent_s=900, timeout_s=7200)
@@ -32,7 +33,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.file = folder / "db"
         self.clock = FakeClock()
-        self.store = Store(self.file, clock=self.clock)
+        self.store = Store(blank(self.file), clock=self.clock)
         self.installs = Installs(self.store, self.clock)
         fabric = FakeFabric()
         operations = Operations(fabric)

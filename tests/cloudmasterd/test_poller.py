@@ -17,6 +17,7 @@ from cloudmasterd.fleet import Fleet
 from cloudmasterd.model import CloudState
 from cloudmasterd.poller import HEALTHY_WORKERS, Chore, Poller, Schedule
 from cloudmasterd.store import Store
+from tests.blank import blank
 from tests.fakes import FakeClock, FakeFabric, FakeMinion, wait_for
 
 DOWN = CloudUnreachable("cloud2 did not answer")
@@ -131,7 +132,7 @@ class Engine:
     def __init__(self, folder: Path) -> None:
         self.clock = FakeClock()
         self.fabric = FakeFabric(cloud1=FakeMinion(), cloud2=FakeMinion(), cloud3=FakeMinion())
-        self.store = Store(folder / "db")
+        self.store = Store(blank(folder / "db"))
         self.fleet = Fleet(self.store, self.fabric, self.clock)
         self.poller = Poller(Bus(), self.fleet, self.clock, interval_s=15, breaker_max_s=300, tick_s=0.01)
 

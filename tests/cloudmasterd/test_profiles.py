@@ -22,6 +22,7 @@ from cloudmasterd.errors import (
 from cloudmasterd.profiles import MAX_WAITING, Profiles, arch_of
 from cloudmasterd.spec import MachineSpec, Source
 from cloudmasterd.store import Store
+from tests.blank import blank
 from tests.cloudmasterd.works import spec
 from tests.fakes import FakeClock, FakeCobbler, profile, wait_for
 
@@ -40,7 +41,7 @@ class Shelf:
         self.open()
 
     def open(self, **more: Any) -> None:
-        self.store = Store(self.folder / "db", clock=self.clock)
+        self.store = Store(blank(self.folder / "db"), clock=self.clock)
         self.profiles = Profiles(self.store, self.cobbler, self.clock, **more)
 
     def restart(self, **more: Any) -> None:

@@ -16,6 +16,7 @@ from cloudmasterd.store import Store
 from cloudmasterd.tasks import Done, Lane, Later, Recipe, StepContext, StepKind, TaskRunner
 from cloudmasterd.tasks.outcome import error_of
 from cloudmasterd.tasks.queue import Queue
+from tests.blank import blank
 from tests.fakes import wait_for
 
 SILENT = CloudUnreachable("cloud1 did not answer")
@@ -26,7 +27,7 @@ class Bench:
     """A store, and recipes made of functions that note what they were called with."""
 
     def __init__(self, folder: Path) -> None:
-        self.store = Store(folder / "db")
+        self.store = Store(blank(folder / "db"))
         self.calls: list[tuple[str, str]] = []  # (what, operation)
         self.recipes: dict[str, Recipe] = {}
         self.settings: dict[str, Any] = {"backoff_s": (0.01,)}

@@ -16,6 +16,7 @@ from cloudmasterd.recipes import Tools, build_recipes
 from cloudmasterd.spec import DiskSpec, MachineSpec
 from cloudmasterd.store import Store
 from cloudmasterd.tasks import TaskRunner
+from tests.blank import blank
 from tests.fakes import FakeCobbler, FakeFabric, WorkingMinion
 
 ASKER = Asker("ada", "request-1")
@@ -47,7 +48,7 @@ class Works:
         self.clock = clock or SystemClock()
         self.minions = {f"cloud{n}": minion(memory_mb) for n in range(1, clouds + 1)}
         self.fabric = FakeFabric(**self.minions)
-        self.store = Store(folder / "db")
+        self.store = Store(blank(folder / "db"))
         self.fleet = Fleet(self.store, self.fabric, self.clock)
         operations = Operations(self.fabric)
         self.resources = ResourceCache(operations, self.clock)

@@ -13,6 +13,7 @@ from certmaster.config import load_certmaster_config
 from cloudmasterd.config import load_config
 from cloudmasterd.control.places import Places, places
 from cloudmasterd.store import Store
+from tests.blank import blank
 from tests.certmaster.support import NOW
 from tests.cloudmasterd.store.answers import NOON, ONE, create, full, machine, submit
 from tests.fakes import FakeClock
@@ -72,7 +73,7 @@ def make_master(authority_files: Path, tmp_path: Path) -> Callable[[str], Places
         write(root / "var/lib/cloudmasterd/pki/master.key", "a key", 0o600)
         (root / "var/lib/cloudmasterd/pki").chmod(0o700)
         database = root / "var/lib/cloudmasterd/cloudmasterd.db"
-        store = Store(database)
+        store = Store(blank(database))
         store.reconcile({ONE: full(machine(1))}, NOON)
         submit(store, create(7))
         store.close()

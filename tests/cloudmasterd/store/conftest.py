@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloudmasterd.store import Store
+from tests.blank import blank
 from tests.fakes import FakeClock
 
 
@@ -23,6 +24,6 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def store(path: Path, clock: FakeClock) -> Iterator[Store]:
-    opened = Store(path, clock=clock)
+    opened = Store(blank(path), clock=clock)
     yield opened
     opened.close()

@@ -12,6 +12,7 @@ from cloudmasterd.model import ACTIVE_STATES, Inventory, MachineState, MemoryPol
 from cloudmasterd.store import Store
 from cloudmasterd.store.choose import Sighting
 from cloudmasterd.store.reconcile import Difference, difference, settle
+from tests.blank import blank
 from tests.cloudmasterd.store.answers import FIGURES, NOON, OFF, PAUSED, delta, full, look, machine, uuid_of
 
 CLOUDS = ("a", "b", "c")
@@ -167,7 +168,7 @@ def check(store: Store, model: Model) -> None:
 @given(steps)
 def test_any_sequence_of_answers_ends_in_the_list_their_last_words_make(sequence):
     with tempfile.TemporaryDirectory() as folder:
-        store, model = Store(Path(folder) / "db"), Model()
+        store, model = Store(blank(Path(folder) / "db")), Model()
         for kind, what in sequence:
             count, before = store.change_count, (facts(store), [c.revision for c in store.list_clouds()])
             play(store, model, kind, what)

@@ -25,6 +25,7 @@ from cloudmasterd.model import (
 )
 from cloudmasterd.store import Store
 from cloudmasterd.store.room import Room
+from tests.blank import blank
 from tests.cloudmasterd.store.answers import (
     FIGURES,
     NOON,
@@ -319,7 +320,7 @@ def play(store: Store, model: Model, kind: str, what) -> None:
 @settings(max_examples=settings.default.max_examples * 4 // 5)
 @given(steps)
 def test_whatever_happens_memory_is_counted_once(sequence):
-    with tempfile.TemporaryDirectory() as folder, closing(Store(Path(folder) / "db")) as store:
+    with tempfile.TemporaryDirectory() as folder, closing(Store(blank(Path(folder) / "db"))) as store:
         model = Model()
         store.reconcile({ONE: full(), TWO: full()}, NOON)
         for kind, what in sequence:

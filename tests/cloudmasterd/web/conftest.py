@@ -44,6 +44,7 @@ from cloudmasterd.web.server import application, mount
 from cloudmasterd.web.site import Site
 from cloudmasterd.web.waiting import Waits
 from tests.admins import AdminsOnly
+from tests.blank import blank
 from tests.fakes import FakeCobbler
 
 QUICK = Cost(ln=4, r=8, p=1)  # of a password, which is to cost much everywhere else
@@ -260,7 +261,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture
 def world(port: int, tmp_path: Path) -> Iterator[World]:
-    store, clock, problems, gate = Store(tmp_path / "db.sqlite"), StillClock(), [], Gate()
+    store, clock, problems, gate = Store(blank(tmp_path / "db.sqlite")), StillClock(), [], Gate()
     fleet, waits, fabric = StandInFleet(store), Waits(2, 2), StandInFabric()
     runner = TaskRunner(store, AnyKind(gate), SystemClock(), workers=2, short_workers=2)
     resources = ResourceCache(Operations(fabric), clock)
