@@ -6,6 +6,9 @@ LIBVIRT_URI ?=
 FUNC_PORT ?= 51234
 CERTMASTER_PORT ?= 51235
 
+# How many requests of each operation make test-fuzz sends, with each of the roles.
+EXAMPLES ?= 200
+
 # The packages: which Python runs them, which distribution their release names, which build of a version it is,
 # where the repository will be found, and the key that signs it (one made for tests, unless it is named).
 PYABI ?=
@@ -23,7 +26,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup setup-test run test test-unit test-oldest test-integration test-guest check lint types house \
+.PHONY: help setup setup-test run test test-unit test-oldest test-integration test-guest test-fuzz check lint types house \
         format bench rpms srpms repo rpm-lint rpm-test clean distclean
 
 help: ## this list
@@ -36,7 +39,7 @@ help: ## this list
 
 setup: .venv/stamp-project ## system packages (only those missing) and .venv, for running
 
-setup-test: setup .venv/stamp-test .venvs/cobbler/stamp ## what the tests use besides: pytest, ruff, cobbler, QEMU ...
+setup-test: setup .venv/stamp-test .venvs/cobbler/stamp .venvs/fuzz/stamp ## what the tests use besides: pytest, cobbler, QEMU ...
 	@PYTHON='$(PYTHON)' sh tools/packages test
 	@$(BIN)/python tests/installs/guest.py >/dev/null || echo "setup: went on without a guest to install"
 
@@ -80,6 +83,16 @@ setup-test: setup .venv/stamp-test .venvs/cobbler/stamp ## what the tests use be
 	   echo "setup: went on without cobbler and koan: the tests that use them are skipped (rm -r .venvs/cobbler to retry)"
 	@touch $@
 
+# As with cobbler: a machine that cannot have it skips the test and says so.
+.venvs/fuzz/stamp: requirements-fuzz.txt | .venv/bin/python
+	@echo "setup: installing requirements-fuzz.txt into .venvs/fuzz"
+	@rm -rf .venvs/fuzz
+	@'$(PYTHON)' -m venv .venvs/fuzz
+	@{ .venvs/fuzz/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r requirements-fuzz.txt && \
+	   .venvs/fuzz/bin/schemathesis --version >/dev/null && touch .venvs/fuzz/usable; } || \
+	   echo "setup: went on without schemathesis: the test that uses it is skipped (rm -r .venvs/fuzz to retry)"
+	@touch $@
+
 # ------------------------------------------------------------------------------------------------- run
 
 run: export PORT := $(PORT)
@@ -106,6 +119,9 @@ test-unit: setup-test ## the inner loop: unit and house tests but for the slow o
 
 test-integration: setup-test ## real processes on loopback: certmaster, minions, master, a browser
 	@$(PYTEST) -n 2 --dist loadfile -m integration
+
+test-fuzz: setup-test ## the REST interface against its own document, longer: make test-fuzz EXAMPLES=300
+	@CLOUDMASTERD_FUZZ='$(EXAMPLES)' $(PYTEST) -m integration tests/attacks/test_openapi_fuzz.py
 
 # The name has the recipe in it: another recipe makes another image.
 GUEST = .venvs/guest/debian-$(shell cat tools/guest-image tools/guest-cloud.cfg | cksum | cut -d' ' -f1).qcow2
