@@ -162,12 +162,16 @@ class People:
         role: Role,
         scope: Collection[str] = (),
         expires_at: Optional[datetime] = None,
+        mark: str = "",
     ) -> tuple[ApiToken, str]:
-        """A new token of a user, and its secret, which nobody can be asked for again. NotFound, Invalid."""
+        """A new token of a user, and its secret, which nobody can be asked for again.
+
+        The same `mark`, 64 hex digits, makes one token: Conflict for who asks again. NotFound, Invalid.
+        """
         owner = self._store.users.get(user)
         now = self._clock.now()
         token = ApiToken(
-            id=self._clock.new_id()[-12:],
+            id=mark[:12] or self._clock.new_id()[-12:],
             user=owner.name,
             title=_checked_title(title, needed="what it is for, e.g. nightly backup"),
             role=role,

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Optional
 
 from cloudmasterd.accounts import ApiToken, User
-from cloudmasterd.errors import NotFound
+from cloudmasterd.errors import Conflict, NotFound
 from cloudmasterd.rights import Role
 from cloudmasterd.store.connection import OneConnection, Readers
 from cloudmasterd.store.users import COLUMNS, get_user, scope_from_text, scope_to_text, user_of
@@ -36,10 +36,15 @@ class TokenStore:
         self._readers = readers
 
     def add(self, token: ApiToken, secret: str) -> ApiToken:
-        """A new token that is shown as `secret`; NotFound without its user."""
+        """A new token that is shown as `secret`; NotFound without its user, Conflict for an id that is there."""
 
         def work(unit: Unit) -> ApiToken:
             user = get_user(unit.connection, token.user)
+            if unit.raw.execute("SELECT 1 FROM token WHERE id = ?", (token.id,)).fetchone():
+                raise Conflict(
+                    f"this request made the token {token.id} already, and its secret was in that answer alone:"
+                    " delete that token, and ask under another Idempotency-Key"
+                )
             unit.changed = True
             unit.raw.execute(
                 "INSERT INTO token (id, user, title, secret_hash, role, scope, created_at, expires_at)"

@@ -5,14 +5,17 @@ from __future__ import annotations
 from cloudmasterd.rights import Role
 from cloudmasterd.web.api import changes as changes_api
 from cloudmasterd.web.api import clouds as clouds_api
+from cloudmasterd.web.api import credentials as credentials_api
 from cloudmasterd.web.api import events as events_api
 from cloudmasterd.web.api import images as images_api
 from cloudmasterd.web.api import installs as installs_api
 from cloudmasterd.web.api import machines as machines_api
 from cloudmasterd.web.api import profiles as profiles_api
 from cloudmasterd.web.api import tasks as tasks_api
+from cloudmasterd.web.api import users as users_api
 from cloudmasterd.web.api.changes import Changes
 from cloudmasterd.web.api.clouds import Clouds
+from cloudmasterd.web.api.credentials import Sessions, Tokens
 from cloudmasterd.web.api.document import Document
 from cloudmasterd.web.api.enrolment import EnrolmentTokens
 from cloudmasterd.web.api.events import Events
@@ -24,7 +27,10 @@ from cloudmasterd.web.api.profiles import Profiles
 from cloudmasterd.web.api.rebuilds import Rebuilds
 from cloudmasterd.web.api.room import Room
 from cloudmasterd.web.api.tasks import Tasks
+from cloudmasterd.web.api.users import Users
+from cloudmasterd.web.api.whoami import WhoAmI
 from cloudmasterd.web.body import Body
+from cloudmasterd.web.openapi import PATHS
 from cloudmasterd.web.router import Route
 from cloudmasterd.web.site import Site
 from cloudmasterd.web.waiting import Waits
@@ -35,6 +41,7 @@ VIEWER = Role.VIEWER
 TOKENS = "/api/v1/enrolment-tokens"
 IMAGES = "/api/v1/images"
 PROFILES = "/api/v1/profiles"
+USERS = "/api/v1/users"
 MACHINES = "/api/v1/machines"
 MACHINE = "/api/v1/machines/{machine}"
 
@@ -57,6 +64,9 @@ def api_table(site: Site, clouds: Clouds, waits: Waits) -> tuple[Route, ...]:
         *_images(Images(site)),
         *_profiles(Profiles(site)),
         *_enrolment(EnrolmentTokens(site)),
+        *_users(Users(site)),
+        *_credentials(Tokens(site), Sessions(site)),
+        Route("GET", "/api/v1/whoami", WhoAmI(site, PATHS).get, role=VIEWER),
         Route("GET", "/api/v1/tasks", tasks.list, tasks_api.LIST_PARAMS, role=VIEWER),
         Route("GET", "/api/v1/tasks/{task}", tasks.get, role=VIEWER),
         Route("POST", "/api/v1/tasks/{task}/cancel", tasks.cancel, body=Body.EMPTY, role=OPERATOR),
@@ -84,6 +94,30 @@ def _enrolment(tokens: EnrolmentTokens) -> tuple[Route, ...]:
         Route("GET", TOKENS, tokens.list),
         Route("POST", TOKENS, tokens.create, body=Body.JSON),
         Route("DELETE", TOKENS + "/{token}", tokens.delete, body=Body.EMPTY),
+    )
+
+
+def _users(users: Users) -> tuple[Route, ...]:
+    one = USERS + "/{user}"
+    return (
+        Route("GET", USERS, users.list, users_api.LIST_PARAMS),
+        Route("POST", USERS, users.create, body=Body.JSON),
+        Route("GET", one, users.get, role=VIEWER),
+        Route("PATCH", one, users.change, body=Body.JSON),
+        Route("DELETE", one, users.delete, body=Body.EMPTY),
+        Route("PUT", one + "/password", users.set_password, body=Body.JSON, role=VIEWER),
+        Route("DELETE", one + "/sessions", users.end_sessions, body=Body.EMPTY, role=VIEWER),
+    )
+
+
+def _credentials(tokens: Tokens, sessions: Sessions) -> tuple[Route, ...]:
+    whose = credentials_api.LIST_PARAMS
+    return (
+        Route("GET", "/api/v1/tokens", tokens.list, whose, role=VIEWER),
+        Route("POST", "/api/v1/tokens", tokens.create, body=Body.JSON, role=VIEWER),
+        Route("DELETE", "/api/v1/tokens/{token}", tokens.delete, body=Body.EMPTY, role=VIEWER),
+        Route("GET", "/api/v1/sessions", sessions.list, whose, role=VIEWER),
+        Route("DELETE", "/api/v1/sessions/{session}", sessions.delete, body=Body.EMPTY, role=VIEWER),
     )
 
 

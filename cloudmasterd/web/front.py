@@ -91,12 +91,12 @@ class Front:
             self._cache.keep(incoming.target, write_count, reply)
         return reply
 
-    def _identify(self, incoming: Incoming) -> tuple[Identity, Optional[Unauthenticated]]:
+    def _identify(self, incoming: Incoming) -> tuple[Identity, Optional[CloudError]]:
         """Who it is; of a credential that is no good, what is wrong with it: what anybody may see is there
         for its bearer too."""
         try:
             return self.site.door.identify(incoming.headers, incoming.client), None
-        except Unauthenticated as exc:
+        except (Unauthenticated, Forbidden) as exc:
             return ANONYMOUS, exc
 
     def _find_kept(self, incoming: Incoming, who: Identity) -> Optional[Reply]:
@@ -110,7 +110,7 @@ class Front:
         return kept
 
     def _find_route(
-        self, method: str, path: str, who: Identity, doubt: Optional[Unauthenticated]
+        self, method: str, path: str, who: Identity, doubt: Optional[CloudError]
     ) -> tuple[Route, dict[str, str]]:
         """The route, when `who` may use it; whom nobody knows is not told what there is and what not."""
         try:

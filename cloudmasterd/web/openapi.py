@@ -8,7 +8,9 @@ from cloudmasterd.web import (
     openapi_enrolment,
     openapi_images,
     openapi_machines,
+    openapi_people,
     openapi_profiles,
+    openapi_rights,
     openapi_tasks,
 )
 from cloudmasterd.web.openapi_parts import (
@@ -22,6 +24,7 @@ from cloudmasterd.web.openapi_parts import (
     responses,
 )
 from cloudmasterd.web.schemas import SCHEMAS
+from cloudmasterd.web.schemas_people import PEOPLE_SCHEMAS
 from cloudmasterd.web.schemas_requests import REQUEST_SCHEMAS
 from cloudmasterd.web.schemas_tasks import TASK_SCHEMAS
 
@@ -62,6 +65,7 @@ PATHS: dict[str, Node] = {
     **openapi_images.PATHS,
     **openapi_profiles.PATHS,
     **openapi_enrolment.PATHS,
+    **openapi_people.PATHS,
     **openapi_tasks.PATHS,
     "/api/v1/openapi.json": {"get": _GET_DOCUMENT},
     "/healthz": {"get": _LIVE},
@@ -82,7 +86,7 @@ def document() -> Node:
             "license": {"name": "GPL-3.0-or-later", "identifier": "GPL-3.0-or-later"},
         },
         "servers": [{"url": "/"}],
-        "paths": PATHS,
+        "paths": openapi_rights.with_rights(PATHS, problems("401", "403")),
         "components": {
             "schemas": {
                 **SCHEMAS,
@@ -91,9 +95,11 @@ def document() -> Node:
                 **openapi_images.IMAGE_SCHEMAS,
                 **openapi_profiles.PROFILE_SCHEMAS,
                 **openapi_enrolment.ENROLMENT_SCHEMAS,
+                **PEOPLE_SCHEMAS,
             },
             "parameters": PARAMETERS,
             "headers": HEADERS,
             "responses": responses(),
+            "securitySchemes": dict(openapi_rights.SECURITY_SCHEMES),
         },
     }

@@ -8,7 +8,9 @@ Node = dict[str, Any]
 
 PROBLEM_TEXTS = {
     "400": "A parameter, a header or the body is wrong; `errors` names it and what would be right.",
-    "403": "A browser sent this on behalf of another site.",
+    "401": "It is not known who asks: there is no credential, or it is no good; `detail` says which.",
+    "403": "It is known who asks, and they may not: their role or their tags do not go that far, a secret"
+    " would be there for others to read, or a browser sent this on behalf of another site.",
     "404": "No such thing; `detail` says where to look.",
     "405": "The path does not have this method; `Allow` lists those it has.",
     "406": "The client accepts nothing that this path answers with.",
@@ -18,6 +20,7 @@ PROBLEM_TEXTS = {
     "412": "If-Match names another version than the present one; read it again.",
     "413": "The body is larger than 1 MiB; a chunk of an image, than 4 MiB.",
     "415": "The body is of another type than `Accept` of this answer says.",
+    "429": "Wrong passwords came too often; `Retry-After` says in how many seconds another one is taken.",
     "500": "An error in cloudmasterd; `detail` has the id under which its log says more.",
     "501": "The cloud instance cannot do this at all; `detail` says what it would take.",
     "502": "The cloud instance refused, or tried and failed; or the cobbler server did not say what it was"
@@ -157,6 +160,8 @@ HEADERS: dict[str, Node] = {
     "Location": _header("The task: /api/v1/tasks/{id}."),
     "PreferenceApplied": _header("`wait=N` when the request waited; absent when no place to wait was free."),
     "IdempotencyReplayed": _header("`true` when this task was made by an earlier request with the same key."),
+    "RetryAfter": _header("Seconds."),
+    "WWWAuthenticate": _header('How to ask: Bearer realm="cloudmasterd".'),
     "XRequestId": _header("The id of this request, the client's or ours; every response has it."),
 }
 
@@ -168,4 +173,6 @@ def responses() -> dict[str, Node]:
         f"Problem{code}": {"description": text, "content": {"application/problem+json": {"schema": schema}}}
         for code, text in PROBLEM_TEXTS.items()
     }
+    told["Problem401"]["headers"] = {"WWW-Authenticate": {"$ref": "#/components/headers/WWWAuthenticate"}}
+    told["Problem429"]["headers"] = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
     return {"NotModified": {"description": "What the client has still holds."}, **told}
