@@ -132,6 +132,7 @@ class Fleet:
         self._listener = listener
         self._flights = Flights()
         self._writing = threading.Lock()
+        self._removed: set[str] = set()  # what they still answer is not to bring them back
         self._closed = False
 
     def listen(self, listener: Callable[[Outcome], None]) -> None:
@@ -148,11 +149,13 @@ class Fleet:
 
         Those in the store that have none any more are marked unreachable.
         """
-        names = self._fabric.list_clouds()
-        expiries = {name: self._fabric.certificate_expires_at(name) for name in names}
         with self._writing:
+            # Inside: a list from before a removal would bring back who was removed.
+            names = self._fabric.list_clouds()
+            expiries = {name: self._fabric.certificate_expires_at(name) for name in names}
             if self._closed:
                 return names
+            self._removed.difference_update(names)
             self._store.sync_clouds(expiries)
             lost = {
                 name: str(_no_certificate(name)) for name in self._store.list_cursors().keys() - set(names)
@@ -160,6 +163,15 @@ class Fleet:
             if lost:
                 self._store.mark_unreachable(lost, self._clock.now())
         return names
+
+    def remove(self, name: str, by: str) -> list[int]:
+        """Forget a cloud instance whose certificate is gone; the ids of the tasks there that had not ended.
+
+        Raises NotFound.
+        """
+        with self._writing:
+            self._removed.add(name)
+            return self._store.remove_cloud(name, by)
 
     def refresh(self, names: Collection[str]) -> None:
         """Ask these cloud instances and store what they answer, as it comes in.
@@ -288,11 +300,12 @@ class Fleet:
     def _learn(self, learned: Mapping[str, Learned], tickets: Mapping[str, int], asked_for: bool) -> None:
         if not learned:
             return
-        errors = {name: value for name, value in learned.items() if isinstance(value, FabricError)}
-        inventories = {name: value for name, value in learned.items() if isinstance(value, Inventory)}
         with self._writing:
             if self._closed:
                 return
+            known = {name: value for name, value in learned.items() if name not in self._removed}
+            errors = {name: value for name, value in known.items() if isinstance(value, FabricError)}
+            inventories = {name: value for name, value in known.items() if isinstance(value, Inventory)}
             at = self._clock.now()
             if inventories:
                 self._store.reconcile(inventories, at)

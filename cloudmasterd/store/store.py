@@ -165,6 +165,16 @@ class Store:
         if errors:
             self._writer.run(lambda unit: writing.mark_unreachable(unit, errors, at), observed=True)
 
+    def remove_cloud(self, name: str, by: str) -> list[int]:
+        """Forget a cloud instance and what it reported; the ids of the tasks there that had not ended.
+
+        They are asked to end. It comes back with the next answer, or the next look at who has a certificate:
+        both have to be over. Raises NotFound.
+        """
+        return self._writer.run(
+            lambda unit: writing.remove_cloud(unit, name, by, self._clock.now()), durable=True
+        )
+
     def change_cloud(
         self,
         name: str,

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Optional
 
+from cloudmasterd.errors import NotFound
 from cloudmasterd.model import Inventory, MemoryPolicy
 from cloudmasterd.store.audit_rows import append
 from cloudmasterd.store.choose import Sighting
@@ -152,6 +153,31 @@ def sync_clouds(unit: Unit, expiries: Mapping[str, Optional[datetime]]) -> None:
     )
     raw.executemany("UPDATE cloud SET certificate_expires_at = ?, revision = ? WHERE name = ?", other)
     unit.changed = bool(new or other)
+
+
+def remove_cloud(unit: Unit, name: str, by: str, at: datetime) -> list[int]:
+    """Forget a cloud instance and what it reported, and tell it; the ids of tasks that had not ended there.
+
+    Those are asked to end, and what they reserved is free. Raises NotFound.
+    """
+    raw, asked = unit.raw, clean(name)
+    if asked not in _clouds(raw, [asked]):
+        raise NotFound(f"there is no cloud instance {name[:80]!r}; GET /api/v1/clouds lists those there are")
+    present = _sightings(raw, [asked])
+    nothing = difference(asked, present.get(asked, {}), Inventory(True, None, None), unit.change)
+    plan = _resolve(raw, [nothing], [])
+    raw.execute("DELETE FROM reservation WHERE cloud = ?", (asked,))
+    _carry_out(raw, plan, at, unit.change)
+    unfinished = raw.execute("SELECT id FROM task WHERE ended_at IS NULL AND cloud = ?", (asked,)).fetchall()
+    raw.execute(
+        "UPDATE task SET cancel_asked = 1, revision = ? WHERE ended_at IS NULL AND cloud = ?",
+        (unit.change, asked),
+    )
+    raw.execute("DELETE FROM cloud WHERE name = ?", (asked,))
+    unit.changed = True
+    told = News("cloud.removed", f"{by} removed {asked}: its certificate is revoked", asked)
+    add_events(unit, [*drift(plan, present, set(), {}), told], at)
+    return [int(task) for (task,) in unfinished]
 
 
 def adopt_policy(unit: Unit, policy: MemoryPolicy) -> None:
