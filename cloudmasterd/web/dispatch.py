@@ -13,6 +13,7 @@ from cherrypy import _cplogging, _cprequest
 from cloudmasterd import request_ids
 from cloudmasterd.errors import Invalid
 from cloudmasterd.web import paths
+from cloudmasterd.web.assets import FOREVER
 from cloudmasterd.web.exchange import HTML, Reply
 from cloudmasterd.web.front import Front, Incoming
 from cloudmasterd.web.problems import BodyTooSlow, LengthRequired, Problem
@@ -22,9 +23,10 @@ log = logging.getLogger(__name__)
 access = logging.getLogger("cloudmasterd.web.access")
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
+STRICT_TRANSPORT = "max-age=31536000"  # browsers come by TLS alone, for a year from the last time
 
 
 class QuietLog(_cplogging.LogManager):
@@ -80,7 +82,7 @@ class Dispatcher:
                 request.remote.ip,
             )
         )
-        return send(reply, request_id)
+        return send(self._front, reply, request_id)
 
 
 def request_id_of(front: Front) -> str:
@@ -106,7 +108,7 @@ def read_all() -> bytes:
     return data
 
 
-def send(reply: Reply, request_id: str) -> bytes:
+def send(front: Front, reply: Reply, request_id: str) -> bytes:
     """Put a reply into CherryPy's response and return the body."""
     response = cherrypy.serving.response
     response.status = reply.status
@@ -115,11 +117,19 @@ def send(reply: Reply, request_id: str) -> bytes:
     put = dict.__setitem__
     put(headers, "X-Content-Type-Options", "nosniff")
     put(headers, "X-Request-Id", request_id)
+    put(headers, "Cross-Origin-Resource-Policy", "same-origin")
+    request = cherrypy.serving.request
+    if front.site.proxy.origin(request.headers, request.remote.ip).tls:
+        put(headers, "Strict-Transport-Security", STRICT_TRANSPORT)
+    if FOREVER not in reply.headers:
+        # no answer to one goes to another, whatever caches there are on the way
+        put(headers, "Vary", "Authorization, Cookie")
     if reply.content_type == HTML:
         put(headers, "Content-Type", "text/html; charset=utf-8")
         put(headers, "Content-Security-Policy", CONTENT_SECURITY_POLICY)
         put(headers, "Referrer-Policy", "same-origin")
-        put(headers, "Vary", "Accept")
+        put(headers, "Cross-Origin-Opener-Policy", "same-origin")
+        put(headers, "Vary", "Accept, Authorization, Cookie")
     elif reply.status in (204, 304):
         dict.pop(headers, "Content-Type", None)
     else:
@@ -161,4 +171,4 @@ def _tell(front: Front, problem: Problem) -> bytes:
     request = cherrypy.serving.request
     environ: dict[str, Any] = request.wsgi_environ
     path = environ["REQUEST_URI"].partition("?")[0]
-    return send(front.tell(problem, path, environ.get("HTTP_ACCEPT")), request_id_of(front))
+    return send(front, front.tell(problem, path, environ.get("HTTP_ACCEPT")), request_id_of(front))

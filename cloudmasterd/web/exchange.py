@@ -41,6 +41,7 @@ class Asked:
     request_id: str = ""
     client: str = ""
     who: Identity = ANONYMOUS
+    doubt: str = ""  # what was wrong with the credential of whom nobody knows
     origin: Origin = Origin("")  # noqa: RUF009  frozen
 
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Callable, Optional
-from urllib.parse import quote
 
 from cloudmasterd.errors import CloudError, Forbidden, RemoteFault, Unauthenticated
 from cloudmasterd.rights import ANONYMOUS, Identity, Role
@@ -19,6 +18,7 @@ from cloudmasterd.web.negotiate import prefers_html, quality
 from cloudmasterd.web.pages.failure import FailurePage
 from cloudmasterd.web.problems import CrossSite, NotAcceptable, Problem, problem_of
 from cloudmasterd.web.recording import Recorder, Sender, reason_of
+from cloudmasterd.web.redirects import HOME, login_path
 from cloudmasterd.web.router import Route, Router
 from cloudmasterd.web.routes import table
 from cloudmasterd.web.site import Site
@@ -83,7 +83,7 @@ class Front:
                 route,
                 names,
                 self._sender(incoming, who),
-                lambda: self._pass_on(route, names, path, raw_query, who, incoming),
+                lambda: self._pass_on(route, names, path, raw_query, who, doubt, incoming),
             )
         except CloudError as exc:
             return self._refuse(exc, path, incoming, who)
@@ -134,6 +134,7 @@ class Front:
         path: str,
         raw_query: str,
         who: Identity,
+        doubt: Optional[CloudError],
         incoming: Incoming,
     ) -> Reply:
         if route.media is not None and quality(incoming.accept, route.media) <= 0:
@@ -163,6 +164,7 @@ class Front:
                 request_id=incoming.request_id,
                 client=origin.address,
                 who=who,
+                doubt="" if doubt is None else str(doubt),
                 origin=origin,
             )
         )
@@ -184,7 +186,9 @@ class Front:
             if isinstance(error, RemoteFault) and error.traceback:
                 log.info("the cloud instance's own traceback:\n%s", error.traceback)
         if isinstance(error, Unauthenticated) and _is_page(path) and prefers_html(incoming.accept):
-            return Reply(303, headers=(NO_STORE, ("Location", login_path(incoming))))
+            # what a form was to do is not done after all once somebody has signed in
+            wanted = incoming.target if incoming.method in SAFE else HOME
+            return Reply(303, headers=(NO_STORE, ("Location", login_path(wanted))))
         return self.tell(problem, path, incoming.accept, who)
 
     def tell(self, problem: Problem, path: str, accept: Optional[str], who: Identity = ANONYMOUS) -> Reply:
@@ -197,13 +201,6 @@ class Front:
 
 def _is_page(path: str) -> bool:
     return not (path.startswith("/api/") or path in ("/api", "/healthz", "/readyz"))
-
-
-def login_path(incoming: Incoming) -> str:
-    """Where somebody signs in who is to see afterwards what they asked for."""
-    if incoming.method not in SAFE or incoming.target == "/":
-        return "/login"
-    return f"/login?next={quote(incoming.target, safe='/')}"
 
 
 def _is_cross_site(incoming: Incoming) -> bool:

@@ -21,7 +21,6 @@ from cloudmasterd.web.validate import Param
 
 LABELS = {"user": "User", "password": "Password"}
 PARAMS = (Param("next", lambda texts: safe_next(texts[0]), default="/", repeatable=True),)
-ENDED = "Your session has ended. Sign in again, and you are back where you were."
 OLD_FORM = (
     "This form was older than the page it came from, or this browser sends no cookies: allow them for this "
     "site, and sign in with the form as it stands here."
@@ -39,8 +38,7 @@ class LoginPage:
         """The form; who is signed in already is led on."""
         if asked.who.role is not None:
             return see_other(asked.query["next"])
-        notice = ENDED if _secret_of(asked, cookies.SESSION) is not None else ""
-        return self._page(asked, Form({"next": [asked.query["next"]]}), notice=notice)
+        return self._page(asked, Form({"next": [asked.query["next"]]}), notice=sentence(asked.doubt))
 
     def submit(self, asked: Asked) -> Reply:
         """Sign in and lead on, with a new session; or tell what stands against it."""

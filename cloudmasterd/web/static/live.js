@@ -5,6 +5,7 @@
   const LONGEST_PAUSE_MS = 30000;
   const notice = document.getElementById("notice");
   const CHECK_AFTER_MS = 350;
+  const ENDED = "Your session has ended. Sign in again in another tab, then go on here: what you typed stays.";
   // 0: what stands on the page is being typed, or tells of an error; nothing may take its place
   let pauseMs = Number(document.body.dataset.liveS) * 1000;
   let tag = null;
@@ -12,6 +13,8 @@
   let lastAnswer = new Date();
   let timer = 0;
   let asking = false;
+  // whether somebody has touched the page since it asked last; what it asks by itself keeps no session alive
+  let touched = true;
   // Ages are counted by the cloud master's clock; this machine's may be wrong.
   let ahead = Date.parse(document.body.dataset.now) - Date.now();
 
@@ -91,6 +94,7 @@
     pauseMs = Number(page.body.dataset.liveS) * 1000;
     const focused = document.activeElement;
     take(document.getElementById("main"), fresh);
+    takeToken(page);
     if (document.title !== page.title) document.title = page.title;
     if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
     tick();
@@ -108,18 +112,55 @@
     else tell("The cloud master has not answered since " + when + ". Trying again.");
   }
 
+  // The session has ended: to the login, and from there back here.
+  function leave() {
+    location.replace("/login?next=" + encodeURIComponent(location.pathname + location.search));
+  }
+
+  const ledAway = (answer) => answer.type === "opaqueredirect";
+
+  function headersOf() {
+    const headers = { Accept: "text/html" };
+    if (!touched) headers["X-Unasked"] = "1";
+    touched = false;
+    return headers;
+  }
+
+  // Forms carry what the present session gives them, also where they stand still.
+  function takeToken(page) {
+    const fresh = page.querySelector("main input[name=csrf], .who input[name=csrf]");
+    if (fresh === null) return;
+    for (const field of document.querySelectorAll("input[name=csrf]")) field.value = fresh.value;
+  }
+
+  // On a page that stands still: somebody may have signed out, or in again, in another tab.
+  async function renew() {
+    try {
+      const answer = await fetch(location.href, {
+        headers: headersOf(), cache: "no-store", credentials: "same-origin", redirect: "manual",
+      });
+      if (!ledAway(answer)) takeToken(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      else if (location.pathname === "/login") location.reload();
+      else tell(ENDED);
+    } catch (error) {
+      // offline: whoever sends the form will see
+    }
+  }
+
   async function ask() {
     if (asking || document.hidden || pauseMs === 0) return;
     asking = true;
     const abort = new AbortController();
     const deadline = setTimeout(() => abort.abort(), ASK_FOR_S * 1000);
     try {
-      const headers = { Accept: "text/html" };
+      const headers = headersOf();
       if (tag !== null) headers["If-None-Match"] = tag;
       const answer = await fetch(location.href, {
-        headers, cache: "no-store", credentials: "same-origin", signal: abort.signal,
+        headers, cache: "no-store", credentials: "same-origin", redirect: "manual", signal: abort.signal,
       });
-      if (answer.status === 200) {
+      if (ledAway(answer)) {
+        leave();
+      } else if (answer.status === 200) {
         const text = await answer.text();
         tag = answer.headers.get("ETag");
         takePage(text);
@@ -138,6 +179,11 @@
       asking = false;
       plan();
     }
+  }
+
+  function look() {
+    if (pauseMs === 0) renew();
+    else ask();
   }
 
   function plan() {
@@ -179,8 +225,12 @@
     try {
       const answer = await fetch(checked.action, {
         method: "POST", body: typed, headers: { Accept: "text/html" }, cache: "no-store",
-        credentials: "same-origin", signal: mine.signal,
+        credentials: "same-origin", redirect: "manual", signal: mine.signal,
       });
+      if (ledAway(answer)) {
+        tell(ENDED);
+        return;
+      }
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.querySelector("[data-preview]");
       if (fresh === null) throw answer.status;
@@ -208,9 +258,16 @@
 
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) clearTimeout(timer);
-    else { tick(); ask(); }
+    else { tick(); look(); }
   });
-  window.addEventListener("pageshow", resetForms);
+  window.addEventListener("pageshow", (event) => {
+    resetForms();
+    // a page that comes back as it was may be one of somebody who has signed out
+    if (event.persisted) look();
+  });
+  for (const sign of ["pointermove", "pointerdown", "keydown", "wheel"]) {
+    window.addEventListener(sign, () => { touched = true; }, { passive: true });
+  }
   setInterval(() => { if (!document.hidden) tick(); }, 1000);
   tick();
   plan();
