@@ -14,6 +14,7 @@ from cloudmasterd.errors import Invalid
 from cloudmasterd.flavors import DEFAULT_FLAVORS
 from cloudmasterd.model import CloudState, MachineState, StepState, TaskState
 from cloudmasterd.rebuild_spec import RebuildSpec, parse_rebuild
+from cloudmasterd.rights import Role
 from cloudmasterd.spec import (
     Change,
     CloudChange,
@@ -22,9 +23,20 @@ from cloudmasterd.spec import (
     parse_cloud_change,
     parse_create,
 )
+from cloudmasterd.web.api.people_bodies import (
+    NewPassword,
+    NewToken,
+    NewUser,
+    UserChange,
+    parse_new_password,
+    parse_new_token,
+    parse_new_user,
+    parse_user_change,
+)
 from cloudmasterd.web.assets import Assets
 from cloudmasterd.web.body import Body
 from cloudmasterd.web.openapi import document
+from cloudmasterd.web.openapi_rights import ANYBODY, OPERATOR, UNBOUND, VIEWER, allowed
 from cloudmasterd.web.represent import (
     CLOUD_FIELDS,
     EVENT_FIELDS,
@@ -85,6 +97,32 @@ def test_routes_and_document_have_the_same_parameters() -> None:
         assert in_query == {param.name for param in by_place[method, path].params}, path
         in_path = {p["name"] for p in parameters if p["in"] == "path"}
         assert in_path == set(re.findall(r"{(\w+)}", path)), path
+
+
+def test_routes_and_document_take_the_same_roles() -> None:
+    roles = {(route.method, route.path): route.role for route in routes()}
+    for method, path, operation, _ in described():
+        role = roles[method, path]
+        where = (method, path, operation["operationId"])
+        assert operation.get("x-required-role") == (None if role is None else role.value), where
+        schemes = [{"token"}, {"session"} if method == "GET" else {"session", "csrf"}]
+        assert [set(way) for way in operation["security"]] == ([] if role is None else schemes), where
+        named = [names for way in operation["security"] for names in way.values()]
+        assert all(names == [role.value] for names in named if role is not None), where
+        refusals = {"401", "403"} & set(operation["responses"])
+        assert refusals == (set() if role is None else {"401", "403"}), where
+        assert set().union(*operation["security"]) <= set(DOCUMENT["components"]["securitySchemes"])
+
+
+def test_what_is_open_to_a_role_is_open_to_those_above_it() -> None:
+    paths = DOCUMENT["paths"]
+    for bound in (False, True):
+        viewer, operator, admin = (set(allowed(paths, role, bound)) for role in Role)
+        assert viewer < operator < admin
+    everything = {operation["operationId"] for _, _, operation, _ in described()}
+    assert set(allowed(paths, Role.ADMIN, False)) == everything
+    assert set(allowed(paths, Role.OPERATOR, False)) - set(allowed(paths, Role.OPERATOR, True)) == UNBOUND
+    assert everything >= ANYBODY | VIEWER | OPERATOR | UNBOUND  # no name in the table is a wrong one
 
 
 def test_every_operation_is_complete() -> None:
@@ -176,6 +214,10 @@ REQUESTS: list[tuple[str, Any, Any, dict[str, Any]]] = [
     ("MachineChange", parse_change, Change, {}),
     ("CloudChange", parse_cloud_change, CloudChange, {}),
     ("CloudRebuild", parse_rebuild, RebuildSpec, {}),
+    ("UserCreate", parse_new_user, NewUser, {"name": "ada", "role": "viewer"}),
+    ("UserChange", parse_user_change, UserChange, {}),
+    ("PasswordChange", parse_new_password, NewPassword, {}),
+    ("TokenCreate", parse_new_token, NewToken, {"title": "backup"}),
 ]
 
 
@@ -275,6 +317,9 @@ def misfit(value: Any, schema: dict[str, Any], where: str = "$") -> Optional[str
 CLOUD, MACHINE, TASK = "/api/v1/clouds/{cloud}", "/api/v1/machines/{machine}", "/api/v1/tasks/{task}"
 IMAGE, PROFILE = "/api/v1/images/{image}", "/api/v1/profiles/{profile}"
 TOKENS = "/api/v1/enrolment-tokens"
+# whom one has to be for these, test_people_api.py makes first
+PEOPLE = {(m, p) for m, p, _, _ in described() if p.split("/")[3:4] in (["users"], ["tokens"], ["sessions"])}
+PEOPLE |= {("GET", "/api/v1/whoami")}
 PROFILE_NAME = "GenomeCloud-RHEL5U2-x86_64"
 NEW_IMAGE = {"name": "first", "format": "raw", "sha256": "0" * 64, "size_bytes": 1024}
 SIZE = {"memory_mb": 512}
@@ -388,6 +433,7 @@ def test_every_operation_has_an_answer_that_was_looked_at() -> None:
         ("PUT", IMAGE + "/data"), ("DELETE", IMAGE),
         # and these want a certmaster: test_enrolment.py
         ("GET", TOKENS), ("POST", TOKENS), ("DELETE", TOKENS + "/{token}"),
+        *PEOPLE,
     }  # fmt: skip
 
 
