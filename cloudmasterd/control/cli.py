@@ -25,13 +25,14 @@ from cloudmasterd.control.places import Kind, Places, places
 from cloudmasterd.control.restore import restore
 from cloudmasterd.errors import CloudError, ConfigError
 from cloudmasterd.func_fabric import open_func, open_own
+from cloudmasterd.passwords import Cost
 
 WELL, NOT_WELL, BAD_CONFIG = 0, 1, 2
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run cloudmasterctl; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+def main(argv: Optional[Sequence[str]] = None, cost: Cost = Cost()) -> int:  # noqa: B008  frozen
+    """Run cloudmasterctl; returns the exit code. `cost` is what a new password is kept with."""
+    arguments = _parser().parse_args(argv, argparse.Namespace(cost=cost))
     arguments.root = arguments.root.absolute()
     clock: Clock = SystemClock()
     try:

@@ -123,7 +123,7 @@ def _opened(arguments: argparse.Namespace, clock: Clock, action: str) -> Iterato
     """The people of the cloud master; what is done to them goes on its record."""
     database = load_config(arguments.config, arguments.root).database
     with open_beside(database, clock) as rows, acting(Deed(_who(), action)):
-        yield People(rows, clock, Passwords(clock), first=FirstPassword(database))
+        yield People(rows, clock, Passwords(clock, arguments.cost), first=FirstPassword(database))
 
 
 def _who() -> str:
