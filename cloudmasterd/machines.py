@@ -334,7 +334,7 @@ class Machines:
         for task in self._store.tasks.list(machine=found.uuid, limit=1):
             if task.state not in ENDED_STATES and task.kind == "machine.shutdown":
                 try:
-                    with acting.beside("cancelTask", f"/api/v1/tasks/{task.id}/cancel"):
+                    with acting.beside("cancelTask", f"/api/v1/tasks/{task.id}"):
                         self.cancel(task.id, asker)
                 except Conflict:
                     continue  # it ended just now

@@ -12,7 +12,7 @@ from typing import Any
 
 from cloudmasterd.record import Entry, entry_object
 
-CSV_COLUMNS = (
+COLUMNS = (
     "id", "at", "who", "means", "credential", "address", "request_id", "action", "target", "result", "status",
     "reason", "detail", "previous", "hash",
 )  # fmt: skip
@@ -35,12 +35,12 @@ def csv_lines(entries: Iterable[Entry]) -> Iterator[str]:
     """RFC 4180 with a line of headings; a text that a spreadsheet would run has an apostrophe before it."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow(CSV_COLUMNS)
+    writer.writerow(COLUMNS)
     yield _taken(buffer)
     for entry in entries:
         row = entry_object(entry)
         row["detail"] = json.dumps(row["detail"], separators=(",", ":"), sort_keys=True, ensure_ascii=False)
-        writer.writerow([_harmless(row[name]) for name in CSV_COLUMNS])
+        writer.writerow([_harmless(row[name]) for name in COLUMNS])
         yield _taken(buffer)
 
 

@@ -33,10 +33,17 @@ class AuditStore:
         """
         self._writer.run(lambda unit: append(unit.raw, [deed], self._clock.now()), durable=durable)
 
-    def list(self, wanted: Filter = ALL, before: Optional[int] = None, limit: int = 100) -> Entries:
-        """Records with an id below `before`, newest first."""
+    def list(
+        self,
+        wanted: Filter = ALL,
+        before: Optional[int] = None,
+        limit: int = 100,
+        *,
+        after: Optional[int] = None,
+    ) -> Entries:
+        """Records with an id below `before`, newest first; with `after` those above it, oldest first."""
         with self._readers.borrow() as connection:
-            return select(connection.raw, wanted, before, limit)
+            return select(connection.raw, wanted, before, after, limit)
 
     def walk(self, wanted: Filter = ALL) -> Iterator[Entry]:
         """Records, oldest first, without holding them all at once."""

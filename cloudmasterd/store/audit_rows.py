@@ -80,13 +80,16 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
-def select(raw: sqlite3.Connection, wanted: Filter, before: Optional[int], limit: int) -> Entries:
-    """Records with an id below `before`, newest first."""
+def select(
+    raw: sqlite3.Connection, wanted: Filter, before: Optional[int], after: Optional[int], limit: int
+) -> Entries:
+    """Records with an id below `before`, newest first; with `after` those above it, oldest first."""
     where, values = _where(wanted)
-    if before is not None:
-        where.append("id < ?")
-        values.append(max(0, min(before, MAX_ID)))
-    return [entry(row) for row in _rows(raw, where, values, "DESC", limit)]
+    for sign, place in (("<", before), (">", after)):
+        if place is not None:
+            where.append(f"id {sign} ?")
+            values.append(max(0, min(place, MAX_ID)))
+    return [entry(row) for row in _rows(raw, where, values, "DESC" if after is None else "ASC", limit)]
 
 
 def walk(raw: sqlite3.Connection, wanted: Filter = ALL) -> Iterator[Entry]:

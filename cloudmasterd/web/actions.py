@@ -22,6 +22,16 @@ FORMS: Mapping[str, tuple[str, str]] = {
     "/machines/{machine}/delete": ("DELETE", "/machines/{machine}"),
     "/enrolment": ("POST", "/enrolment-tokens"),
     "/enrolment/{token}/delete": ("DELETE", "/enrolment-tokens/{token}"),
+    "/account/password": ("PUT", "/users/{user}/password"),
+    "/account/sessions/end": ("DELETE", "/users/{user}/sessions"),
+    "/account/sessions/{session}/end": ("DELETE", "/sessions/{session}"),
+    "/account/tokens": ("POST", "/tokens"),
+    "/account/tokens/{token}/revoke": ("DELETE", "/tokens/{token}"),
+    "/users/{user}/change": ("PATCH", "/users/{user}"),
+    "/users/{user}/password": ("PUT", "/users/{user}/password"),
+    "/users/{user}/sessions/end": ("DELETE", "/users/{user}/sessions"),
+    "/users/{user}/tokens/{token}/revoke": ("DELETE", "/tokens/{token}"),
+    "/users/{user}/delete": ("DELETE", "/users/{user}"),
 }
 
 # What only browsers do.
@@ -40,18 +50,24 @@ class Action(NamedTuple):
     target: str
 
 
-def action_of(route: Route, names: Mapping[str, str]) -> Action:
-    """What a request of this route is called; the names are those of its path."""
+def action_of(route: Route, names: Mapping[str, str], who: str) -> Action:
+    """What a request of this route by `who` is called; the names are those of its path."""
     method, path = route.method, route.path
-    if route.path in BROWSERS:
-        return Action(BROWSERS[route.path], route.path)
-    if route.path in FORMS and route.method == "POST":
-        method, path = FORMS[route.path][0], API + FORMS[route.path][1]
-    elif API + route.path in PATHS:
-        path = API + route.path
+    if path in BROWSERS:
+        return Action(BROWSERS[path], path)
+    if path in FORMS and method == "POST":
+        method, path = FORMS[path][0], API + FORMS[path][1]
+    elif API + path in PATHS:
+        path = API + path
     operation = PATHS.get(path, {}).get(method.lower())
     name = f"{method} {path}" if operation is None else operation["operationId"]
-    return Action(name, _NAME.sub(lambda found: paths.segment(names[found[1]]), path))
+    named = {"user": who, **names}  # the account of a page is one's own
+    return Action(name, _NAME.sub(lambda found: paths.segment(named[found[1]]), _resource(path)))
+
+
+def _resource(path: str) -> str:
+    """What a path is about, without what is done to it: /machines/{machine} of /machines/{machine}/start."""
+    return path[: path.rindex("}") + 1] if "}" in path else path
 
 
 def is_recorded(route: Route, name: str) -> bool:

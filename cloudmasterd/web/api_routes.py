@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cloudmasterd.rights import Role
+from cloudmasterd.web.api import audit as audit_api
 from cloudmasterd.web.api import changes as changes_api
 from cloudmasterd.web.api import clouds as clouds_api
 from cloudmasterd.web.api import credentials as credentials_api
@@ -13,6 +14,7 @@ from cloudmasterd.web.api import machines as machines_api
 from cloudmasterd.web.api import profiles as profiles_api
 from cloudmasterd.web.api import tasks as tasks_api
 from cloudmasterd.web.api import users as users_api
+from cloudmasterd.web.api.audit import Audit
 from cloudmasterd.web.api.changes import Changes
 from cloudmasterd.web.api.clouds import Clouds
 from cloudmasterd.web.api.credentials import Sessions, Tokens
@@ -71,6 +73,7 @@ def api_table(site: Site, clouds: Clouds, waits: Waits) -> tuple[Route, ...]:
         Route("GET", "/api/v1/tasks/{task}", tasks.get, role=VIEWER),
         Route("POST", "/api/v1/tasks/{task}/cancel", tasks.cancel, body=Body.EMPTY, role=OPERATOR),
         Route("GET", "/api/v1/events", events.list, events_api.LIST_PARAMS, role=VIEWER),
+        Route("GET", "/api/v1/audit", Audit(site).list, audit_api.LIST_PARAMS, media=None),
         Route("GET", "/api/v1/flavors", room.flavors, role=VIEWER),
         Route("GET", "/api/v1/capacity", room.capacity, role=VIEWER),
         Route("POST", "/api/v1/placements", room.place, body=Body.JSON, role=VIEWER),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cloudmasterd import __version__
 from cloudmasterd.web import (
+    openapi_audit,
     openapi_clouds,
     openapi_enrolment,
     openapi_images,
@@ -67,6 +68,7 @@ PATHS: dict[str, Node] = {
     **openapi_enrolment.PATHS,
     **openapi_people.PATHS,
     **openapi_tasks.PATHS,
+    **openapi_audit.PATHS,
     "/api/v1/openapi.json": {"get": _GET_DOCUMENT},
     "/healthz": {"get": _LIVE},
     "/readyz": {"get": _READY},
@@ -96,6 +98,7 @@ def document() -> Node:
                 **openapi_profiles.PROFILE_SCHEMAS,
                 **openapi_enrolment.ENROLMENT_SCHEMAS,
                 **PEOPLE_SCHEMAS,
+                **openapi_audit.AUDIT_SCHEMAS,
             },
             "parameters": PARAMETERS,
             "headers": HEADERS,

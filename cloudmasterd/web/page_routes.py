@@ -9,6 +9,7 @@ from cloudmasterd.web.api.clouds import Clouds
 from cloudmasterd.web.assets import Assets
 from cloudmasterd.web.body import Body
 from cloudmasterd.web.exchange import HTML, Asked, Reply
+from cloudmasterd.web.pages import audit as audit_page
 from cloudmasterd.web.pages import create as create_page
 from cloudmasterd.web.pages import events as events_page
 from cloudmasterd.web.pages import images as images_page
@@ -16,6 +17,7 @@ from cloudmasterd.web.pages import machines as machines_page
 from cloudmasterd.web.pages import profiles as profiles_page
 from cloudmasterd.web.pages import tasks as tasks_page
 from cloudmasterd.web.pages.actions import ACTIONS
+from cloudmasterd.web.pages.audit import AuditPage
 from cloudmasterd.web.pages.cloud import CloudPage
 from cloudmasterd.web.pages.cloud_forms import CloudForms
 from cloudmasterd.web.pages.create import CreatePage
@@ -50,6 +52,7 @@ def page_table(site: Site, templates: Templates, assets: Assets, clouds: Clouds)
         _page("/images", ImagesPage(site, templates).show, images_page.PARAMS),
         *_profile_pages(ProfilesPage(site, templates)),
         _page("/events", EventsPage(site, templates).show, events_page.PARAMS),
+        _page("/audit", AuditPage(site, templates).show, audit_page.PARAMS, role=ADMIN),
         Route("GET", "/static/{asset}", assets.get, media=None, role=None),
     )
 

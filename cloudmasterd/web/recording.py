@@ -51,7 +51,7 @@ class Recorder:
         self, route: Route, names: Mapping[str, str], sender: Sender, pass_on: Callable[[], Reply]
     ) -> Reply:
         """What `pass_on` gives or raises; what is changed meanwhile is on the record in the sender's name."""
-        action = action_of(route, names)
+        action = action_of(route, names, sender.who.name)
         watched = is_recorded(route, action.name)
         status, detail = 500, dict[str, str]()  # of a bug
         with request_ids.working_for(sender.request_id), acting.acting(_deed(sender, *action)) as doing:
@@ -72,7 +72,7 @@ class Recorder:
         if status_of(error) not in REFUSING:
             return
         try:
-            action = action_of(*self._router.find(method, path))
+            action = action_of(*self._router.find(method, path), sender.who.name)
         except CloudError:  # there is no such thing, which whom nobody knows is not told
             action = Action(method, paths.shown(path))
         self._close(Acting(_deed(sender, *action)), status_of(error), _said(error))

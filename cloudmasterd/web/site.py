@@ -30,7 +30,7 @@ from cloudmasterd.operations import Resources
 from cloudmasterd.people import People
 from cloudmasterd.placement import Capacity, Placement
 from cloudmasterd.rebuild_spec import RebuildSpec
-from cloudmasterd.record import Entry, Filter, Verdict
+from cloudmasterd.record import Entry, Filter, Head, Verdict
 from cloudmasterd.rights import ANONYMOUS, Identity
 from cloudmasterd.scopes import Scopes
 from cloudmasterd.spec import Change, MachineSpec
@@ -90,8 +90,13 @@ class AuditRecord(Protocol):
     def add(self, deed: Deed, *, durable: bool = False) -> None:
         """Put a deed on the record that no change of the store goes with."""
 
-    def list(self, wanted: Filter, before: Optional[int] = None, limit: int = 100) -> Sequence[Entry]:
-        """Records with an id below `before`, newest first."""
+    def list(
+        self, wanted: Filter, before: Optional[int], limit: int, *, after: Optional[int] = None
+    ) -> Sequence[Entry]:
+        """Records with an id below `before`, newest first; with `after` those above it, oldest first."""
+
+    def head(self) -> Head:
+        """How many there are, and the hash of the last one."""
 
     def verify(self, last: int) -> Verdict:
         """Whether the last records are whole."""

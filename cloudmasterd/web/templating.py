@@ -25,6 +25,7 @@ ENTRIES = (
     ("/tasks", "Tasks", Role.VIEWER),
     ("/events", "Events", Role.VIEWER),
     ("/users", "Users", Role.ADMIN),
+    ("/audit", "Audit", Role.ADMIN),
 )
 LIVE_S = (2, 10)  # how often an open page asks for news, at least and at most
 

@@ -431,6 +431,7 @@ def test_every_operation_has_an_answer_that_was_looked_at() -> None:
     assert everything - looked_at == {
         ("POST", TASK + "/cancel"), ("POST", MACHINE + "/resume"),
         ("PUT", IMAGE + "/data"), ("DELETE", IMAGE),
+        ("GET", "/api/v1/audit"),  # in three forms: test_audit.py
         # and these want a certmaster: test_enrolment.py
         ("GET", TOKENS), ("POST", TOKENS), ("DELETE", TOKENS + "/{token}"),
         *PEOPLE,
