@@ -73,6 +73,27 @@ _REFRESH: Node = {
     },
 }
 
+_REMOVE: Node = {
+    "operationId": "removeCloud",
+    "summary": "Take a cloud instance out for good",
+    "description": "Its certificate is revoked and what is known of it forgotten; it is not asked, and need"
+    " not be up. What runs there goes on running. It comes back only by a new enrolment.",
+    "parameters": [
+        in_query(
+            "force",
+            {"type": "boolean", "default": False},
+            "Also where machine instances live there or tasks are at work there; those tasks are ended."
+            " Without it that is a 409 which names them in `errors`.",
+        ),
+        IF_MATCH,
+        REQUEST_ID,
+    ],
+    "responses": {
+        "204": {"description": "It is no cloud instance any more."},
+        **problems(*CHANGE_PROBLEMS, "412"),
+    },
+}
+
 _RESOURCES: Node = {
     "operationId": "getCloudResources",
     "summary": "Networks, pools, ISO images and firmwares of a cloud instance",
@@ -102,7 +123,7 @@ _REBUILD: Node = {
 
 PATHS: dict[str, Node] = {
     "/api/v1/clouds": {"get": _LIST},
-    "/api/v1/clouds/{cloud}": {"parameters": [CLOUD_NAME], "get": _GET, "patch": _CHANGE},
+    "/api/v1/clouds/{cloud}": {"parameters": [CLOUD_NAME], "get": _GET, "patch": _CHANGE, "delete": _REMOVE},
     "/api/v1/clouds/{cloud}/refresh": {"parameters": [CLOUD_NAME], "post": _REFRESH},
     "/api/v1/clouds/{cloud}/resources": {"parameters": [CLOUD_NAME], "get": _RESOURCES},
     "/api/v1/clouds/{cloud}/rebuild": {"parameters": [CLOUD_NAME], "post": _REBUILD},

@@ -8,10 +8,12 @@ from cloudmasterd.enrolment import DEFAULT_S, LONGEST_S, SHORTEST_S
 from cloudmasterd.web.openapi_parts import (
     IDEMPOTENCY_KEY,
     READ_PROBLEMS,
+    REQUEST_ID,
     Node,
     answer,
     body,
     in_path,
+    in_query,
     problems,
 )
 from cloudmasterd.web.schemas import Schema, nullable, text
@@ -58,7 +60,44 @@ _DELETE: Node = {
     "responses": {"204": {"description": "It is gone."}, **problems("404", *_CHANGE)},
 }
 
+_SEEN = in_query(
+    "key_fingerprint",
+    {"type": "string", "pattern": "^[0-9A-Fa-f:]{64,95}$"},
+    "The key that was seen and compared, as the list has it. Where another key waits under the name by now,"
+    " nothing is done and the answer is 409.",
+)
+
+_REQUESTS: Node = {
+    "operationId": "listEnrolments",
+    "summary": "Requests for a certificate that wait to be signed, by name",
+    "description": "All in one page. Whoever reaches the certmaster may leave a request: compare the key with"
+    " the machine's own before you sign it.",
+    "responses": {"200": answer("EnrolmentList", "All of them.", ()), **problems(*READ_PROBLEMS)},
+}
+
+_SIGN: Node = {
+    "operationId": "signEnrolment",
+    "summary": "Sign a request: the machine becomes a cloud instance",
+    "description": "It fetches its certificate within seconds and appears among the cloud instances.",
+    "parameters": [_SEEN, REQUEST_ID],
+    "responses": {"204": {"description": "It is signed."}, **problems("404", *_CHANGE)},
+}
+
+_REJECT: Node = {
+    "operationId": "rejectEnrolment",
+    "summary": "Reject a request",
+    "description": "The same key waits under this name no more, however often it asks: until somebody cleans"
+    " the name (`certmaster-ca --clean NAME`), or it shows a one-time token.",
+    "parameters": [_SEEN, REQUEST_ID],
+    "responses": {"204": {"description": "It is gone."}, **problems("404", *_CHANGE)},
+}
+
+_REQUESTED = in_path("name", "The name that is asked for.")
+
 PATHS: dict[str, Node] = {
+    "/api/v1/enrolments": {"get": _REQUESTS},
+    "/api/v1/enrolments/{name}": {"parameters": [_REQUESTED], "delete": _REJECT},
+    "/api/v1/enrolments/{name}/sign": {"parameters": [_REQUESTED], "post": _SIGN},
     "/api/v1/enrolment-tokens": {"get": _LIST, "post": _CREATE},
     "/api/v1/enrolment-tokens/{token}": {
         "parameters": [in_path("token", "The id of a token.")],
@@ -127,6 +166,27 @@ ENROLMENT_SCHEMAS: dict[str, Schema] = {
             "used_by": nullable("string", "The name that used it."),
             "created_at": text("When it was made (RFC 3339, UTC).", format="date-time"),
             "expires_at": _EXPIRES_AT,
+        },
+    ),
+    "Enrolment": _object(
+        "A request for a certificate that waits to be signed.",
+        {
+            "name": text("The name that is asked for."),
+            "address": nullable("string", "Where it came from; null for one of before this was kept."),
+            "key_fingerprint": nullable(
+                "string",
+                "SHA-256 of its public key (DER); null where it cannot be read; then it cannot be signed.",
+                pattern="^[0-9a-f]{64}$",
+            ),
+            "since": text("When it came (RFC 3339, UTC).", format="date-time"),
+            "age_s": {"type": "integer", "minimum": 0, "description": "How long ago that is, seconds."},
+        },
+    ),
+    "EnrolmentList": _object(
+        "All requests that wait.",
+        {
+            "items": {"type": "array", "items": {"$ref": "#/components/schemas/Enrolment"}},
+            "next": {"type": "null", "description": "There is no next page."},
         },
     ),
     "EnrolmentTokenList": _object(

@@ -7,7 +7,7 @@ from threading import BoundedSemaphore
 from cloudmasterd.model import CloudInstance, CloudState
 from cloudmasterd.spec import parse_cloud_change
 from cloudmasterd.web.api.listing import page
-from cloudmasterd.web.asking import author_of, version_of
+from cloudmasterd.web.asking import asker_of, author_of, version_of
 from cloudmasterd.web.exchange import (
     NO_STORE,
     Asked,
@@ -27,6 +27,7 @@ from cloudmasterd.web.validate import (
     MAX_LIMIT,
     Param,
     cursor,
+    flag,
     one_of,
     whole_number,
 )
@@ -37,6 +38,8 @@ LIST_PARAMS = (
     Param("state", one_of("a state of a cloud instance", [s.value for s in CloudState]), (), repeatable=True),
     Param("fields", one_of("a field of a cloud instance", CLOUD_FIELDS), (), repeatable=True),
 )
+
+REMOVE_PARAMS = (Param("force", flag, default=False),)
 
 MAX_REFRESHES = 12
 """At once: a refresh holds a worker thread until the cloud instance answers or its deadline passes."""
@@ -77,6 +80,15 @@ class Clouds:
         by = author_of(asked)
         cloud = self._site.store.change_cloud(name, **vars(change), revision=revision, by=by)
         return json_reply(cloud_json(cloud), cloud_etag(cloud))
+
+    def remove(self, asked: Asked) -> Reply:
+        """Take one out for good; done at once."""
+        name = asked.names["cloud"]
+        before = self._site.store.get_cloud(name)
+        revision = version_of(asked, cloud_etag(before), before.revision)
+        asker = asker_of(asked, self._site.clock)
+        self._site.removals.remove(name, asker, force=asked.query["force"], revision=revision)
+        return Reply(204, headers=(NO_STORE,))
 
     def resources(self, asked: Asked) -> Reply:
         """What one cloud instance has to give to machine instances, as last heard; nobody is asked."""

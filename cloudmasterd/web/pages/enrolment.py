@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Optional
 
 from cloudmasterd.enrolment import EnrolmentToken, KnownToken, WaitingRequest
-from cloudmasterd.errors import CertmasterUnreachable, CloudError
+from cloudmasterd.errors import CertmasterUnreachable, CloudError, Conflict, NotFound
 from cloudmasterd.web import figures
 from cloudmasterd.web.api.enrolment import command_of, mark_of, read_wanted
 from cloudmasterd.web.exchange import Asked, Reply
@@ -67,8 +67,31 @@ class EnrolmentPage:
         self._site.enrolment.delete_token(asked.names["token"])
         return see_other(PATH)
 
+    def sign(self, asked: Asked) -> Reply:
+        """Sign the request whose key the page showed, and lead back to it."""
+        return self._decide(asked, self._site.enrolment.sign)
+
+    def reject(self, asked: Asked) -> Reply:
+        """Reject it, and lead back to the page."""
+        return self._decide(asked, self._site.enrolment.reject)
+
+    def _decide(self, asked: Asked, act: Callable[[str, str, str], None]) -> Reply:
+        form = form_of(asked.body, ("key_fingerprint",))
+        try:
+            act(asked.names["name"], form.text("key_fingerprint"), asked.who.name)
+        except (Conflict, NotFound) as exc:
+            # Another key waits there by now, or somebody else was quicker: the page shows what is so.
+            form = replace(FIRST, failed=figures.sentence(str(exc)))
+            return self._page(asked, form, status_of(exc), failed_title="Nothing was decided.")
+        return see_other(PATH)
+
     def _page(
-        self, asked: Asked, form: Form, status: int = 200, made: Optional[EnrolmentToken] = None
+        self,
+        asked: Asked,
+        form: Form,
+        status: int = 200,
+        made: Optional[EnrolmentToken] = None,
+        failed_title: str = "No token was made.",
     ) -> Reply:
         enrolment = self._site.enrolment
         body = self._templates.render(
@@ -77,6 +100,7 @@ class EnrolmentPage:
             section=PATH,
             form=form,
             labels=LABELS,
+            failed_title=failed_title,
             times=TIMES,
             kinds=KINDS,
             key=self._site.clock.new_id(),

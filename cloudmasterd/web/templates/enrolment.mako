@@ -21,7 +21,7 @@ ca_fingerprint = ${made.ca_fingerprint}</code></pre>
 <pre><code>${made.token}</code></pre>
 </section>
 % endif
-${fields.summary(form, labels, "No token was made.")}\
+${fields.summary(form, labels, failed_title)}\
 <form class="card form" method="post" action="/enrolment" data-busy="Making it …" novalidate>${fields.csrf()}
 <h2>Let a cloud instance in</h2>
 <p>A one-time token lets one machine in at once; without one its request waits below until somebody signs it. The machine proves that it has the token and never sends it.</p>
@@ -61,15 +61,24 @@ ${fields.key(key)}
 <p>There is no token.</p>
 % endif
 </section>
-<section class="card prose" aria-labelledby="waiting">
+<section class="card" aria-labelledby="waiting">
 <h2 id="waiting">Waiting for a signature</h2>
 % if door.waiting:
-<p>Compare the key with the machine's own before you sign: <code>openssl pkey -in /etc/pki/certmaster/NAME.pem -pubout -outform DER | sha256sum</code> there. To sign, on ${master}: <code>certmaster-ca --sign NAME</code></p>
-<ul class="lines">
+<p>Whoever reaches this cloud master may leave a request. Compare the key with the machine's own before you sign: <code>openssl pkey -in /etc/pki/certmaster/NAME.pem -pubout -outform DER | sha256sum</code> there.</p>
+<table>
+<thead><tr><th scope="col">Name and key</th><th scope="col" class="wide-only">From</th><th scope="col" class="n wide-only">Since</th><th scope="col"><span class="vh">Decide</span></th></tr></thead>
+<tbody>
 % for one in door.waiting:
-<li>${one.name} <span class="dim">${parts.ago(one.since)}</span><span class="detail">key ${one.key_fingerprint or "that cannot be read"}</span></li>
+<tr><th scope="row">${one.name}<span class="sub always">key ${one.key_fingerprint or "that cannot be read"}</span><span class="sub">${one.address or "address not known"} ${parts.ago(one.since)}</span></th><td class="wide-only">${one.address or "not known"}</td><td class="n wide-only dim">${parts.ago(one.since)}</td><td class="n">\
+% for verb, words, kind in (("sign", "Sign", ""), ("reject", "Reject", " danger")):
+% if one.key_fingerprint or verb == "reject":
+<form class="inline" method="post" action="/enrolment/requests/${one.name | u}/${verb}" data-busy="…">${fields.csrf()}<input type="hidden" name="key_fingerprint" value="${one.key_fingerprint}"><button class="btn quiet${kind}">${words}<span class="vh"> ${one.name}</span></button></form>
+% endif
 % endfor
-</ul>
+</td></tr>
+% endfor
+</tbody>
+</table>
 % else:
 <p>Nobody waits.</p>
 % endif
