@@ -40,6 +40,7 @@ from cloudmasterd.profiles import Profiles
 from cloudmasterd.rebuilds import Rebuilds
 from cloudmasterd.recipes import Tools, build_recipes
 from cloudmasterd.recipes.rebuild import read_boot_id
+from cloudmasterd.removals import Removals
 from cloudmasterd.secret_file import read_secret
 from cloudmasterd.service import Service
 from cloudmasterd.store import Store
@@ -115,6 +116,7 @@ class App:
             proxy=proxy,
             door=Entrance(self.access, proxy, self.store.web_key),
             rebuilds=Rebuilds(self.store, self.runner, profiles, clock, self.config.rebuild_profile),
+            removals=Removals(self.store, self.fleet, self.enrolment, self.runner),
         )
 
     def _new_runner(self, resources: ResourceCache, images: Images, clock: Clock) -> TaskRunner:

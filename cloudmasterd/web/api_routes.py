@@ -7,6 +7,7 @@ from cloudmasterd.web.api import audit as audit_api
 from cloudmasterd.web.api import changes as changes_api
 from cloudmasterd.web.api import clouds as clouds_api
 from cloudmasterd.web.api import credentials as credentials_api
+from cloudmasterd.web.api import enrolment_requests as enrolments_api
 from cloudmasterd.web.api import events as events_api
 from cloudmasterd.web.api import images as images_api
 from cloudmasterd.web.api import installs as installs_api
@@ -20,6 +21,7 @@ from cloudmasterd.web.api.clouds import Clouds
 from cloudmasterd.web.api.credentials import Sessions, Tokens
 from cloudmasterd.web.api.document import Document
 from cloudmasterd.web.api.enrolment import EnrolmentTokens
+from cloudmasterd.web.api.enrolment_requests import EnrolmentRequests
 from cloudmasterd.web.api.events import Events
 from cloudmasterd.web.api.health import Health
 from cloudmasterd.web.api.images import Images
@@ -41,6 +43,7 @@ OPERATOR = Role.OPERATOR
 VIEWER = Role.VIEWER
 
 TOKENS = "/api/v1/enrolment-tokens"
+REQUESTS = "/api/v1/enrolments"
 IMAGES = "/api/v1/images"
 PROFILES = "/api/v1/profiles"
 USERS = "/api/v1/users"
@@ -57,6 +60,7 @@ def api_table(site: Site, clouds: Clouds, waits: Waits) -> tuple[Route, ...]:
         Route("GET", "/api/v1/clouds", clouds.list, list_clouds, kept=True, role=VIEWER),
         Route("GET", "/api/v1/clouds/{cloud}", clouds.get, kept=True, role=VIEWER),
         Route("PATCH", "/api/v1/clouds/{cloud}", clouds.change, body=Body.JSON),
+        Route("DELETE", "/api/v1/clouds/{cloud}", clouds.remove, clouds_api.REMOVE_PARAMS, body=Body.EMPTY),
         Route("POST", "/api/v1/clouds/{cloud}/refresh", clouds.refresh, role=OPERATOR),
         Route("GET", "/api/v1/clouds/{cloud}/resources", clouds.resources, role=VIEWER),
         Route("POST", "/api/v1/clouds/{cloud}/rebuild", Rebuilds(site, waits).rebuild, body=Body.JSON),
@@ -65,7 +69,7 @@ def api_table(site: Site, clouds: Clouds, waits: Waits) -> tuple[Route, ...]:
         *_changes(Changes(site, waits)),
         *_images(Images(site)),
         *_profiles(Profiles(site)),
-        *_enrolment(EnrolmentTokens(site)),
+        *_enrolment(EnrolmentTokens(site), EnrolmentRequests(site)),
         *_users(Users(site)),
         *_credentials(Tokens(site), Sessions(site)),
         Route("GET", "/api/v1/whoami", WhoAmI(site, PATHS).get, role=VIEWER),
@@ -92,8 +96,12 @@ def _reports(reports: Reports) -> tuple[Route, ...]:
     )
 
 
-def _enrolment(tokens: EnrolmentTokens) -> tuple[Route, ...]:
+def _enrolment(tokens: EnrolmentTokens, requests: EnrolmentRequests) -> tuple[Route, ...]:
+    one = REQUESTS + "/{name}"
     return (
+        Route("GET", REQUESTS, requests.list),
+        Route("POST", one + "/sign", requests.sign, enrolments_api.SEEN, body=Body.EMPTY),
+        Route("DELETE", one, requests.reject, enrolments_api.SEEN, body=Body.EMPTY),
         Route("GET", TOKENS, tokens.list),
         Route("POST", TOKENS, tokens.create, body=Body.JSON),
         Route("DELETE", TOKENS + "/{token}", tokens.delete, body=Body.EMPTY),

@@ -30,6 +30,7 @@ from cloudmasterd.web.pages.machines import MachinesPage
 from cloudmasterd.web.pages.overview import OverviewPage
 from cloudmasterd.web.pages.profiles import ProfilesPage
 from cloudmasterd.web.pages.rebuild import RebuildPage
+from cloudmasterd.web.pages.removal import RemovalPage
 from cloudmasterd.web.pages.tasks import TaskPage, TasksPage
 from cloudmasterd.web.router import Route
 from cloudmasterd.web.site import Site
@@ -59,7 +60,7 @@ def page_table(site: Site, templates: Templates, assets: Assets, clouds: Clouds)
 
 def _cloud_pages(site: Site, templates: Templates, clouds: Clouds) -> tuple[Route, ...]:
     cloud, forms = CloudPage(site, templates, clouds), CloudForms(site, templates)
-    rebuild = RebuildPage(site, templates)
+    rebuild, removal = RebuildPage(site, templates), RemovalPage(site, templates)
     return (
         _page("/clouds/{cloud}", cloud.show),
         _form("/clouds/{cloud}/refresh", cloud.refresh),
@@ -68,6 +69,8 @@ def _cloud_pages(site: Site, templates: Templates, clouds: Clouds) -> tuple[Rout
         _form("/clouds/{cloud}/change", forms.submit, role=ADMIN),
         _page("/clouds/{cloud}/rebuild", rebuild.show, role=ADMIN),
         _form("/clouds/{cloud}/rebuild", rebuild.submit, role=ADMIN),
+        _page("/clouds/{cloud}/remove", removal.show, role=ADMIN),
+        _form("/clouds/{cloud}/remove", removal.submit, role=ADMIN),
     )
 
 
@@ -102,6 +105,8 @@ def _enrolment_pages(page: EnrolmentPage) -> tuple[Route, ...]:
         _page("/enrolment", page.show, role=ADMIN),
         _form("/enrolment", page.create, role=ADMIN),
         _form("/enrolment/{token}/delete", page.delete, role=ADMIN),
+        _form("/enrolment/requests/{name}/sign", page.sign, role=ADMIN),
+        _form("/enrolment/requests/{name}/reject", page.reject, role=ADMIN),
     )
 
 

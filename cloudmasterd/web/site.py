@@ -226,6 +226,15 @@ class RebuildCases(Protocol):
         """What it is installed from when nobody names a profile; empty where that is not known."""
 
 
+class RemovalCases(Protocol):
+    """Cloud instances that are to be none any more."""
+
+    def remove(
+        self, cloud: str, asker: Asker, *, force: bool = False, revision: Optional[int] = None
+    ) -> None:
+        """Revoke and forget one; CloudError, Conflict with what stands against it in its fields."""
+
+
 class ImageCases(Protocol):
     """What can be done with images. All raise CloudError."""
 
@@ -300,6 +309,12 @@ class EnrolmentCases(Protocol):
     def list_waiting(self) -> Sequence[WaitingRequest]:
         """The requests that wait for a signature, by name."""
 
+    def sign(self, name: str, key_fingerprint: str = "", by: str = "") -> None:
+        """Sign one; NotFound, Conflict where another key waits than the one given."""
+
+    def reject(self, name: str, key_fingerprint: str = "", by: str = "") -> None:
+        """Drop one, and let its key wait no more; NotFound, Conflict."""
+
 
 class Door(Protocol):
     """Tells who somebody is."""
@@ -342,6 +357,7 @@ class Site:
     profiles: ProfileCases = cast(ProfileCases, None)  # noqa: RUF009  as above
     enrolment: EnrolmentCases = cast(EnrolmentCases, None)  # noqa: RUF009  as above
     rebuilds: RebuildCases = cast(RebuildCases, None)  # noqa: RUF009  as above
+    removals: RemovalCases = cast(RemovalCases, None)  # noqa: RUF009  as above
     people: People = cast(People, None)  # noqa: RUF009  as above
     access: Access = cast(Access, None)  # noqa: RUF009  as above
     door: Door = ClosedDoor()  # noqa: RUF009  it has no state

@@ -37,7 +37,7 @@ ${parts.note(item, link=False)}\
 % endif
 </section>
 <section class="card" aria-labelledby="about" data-key="about">
-<div class="head"><h2 id="about">About it</h2><a class="btn quiet" href="${paths.cloud_path(cloud.name)}/change">Change …</a> <a class="btn quiet" href="${paths.cloud_path(cloud.name)}/rebuild">Install anew …</a></div>
+<div class="head"><h2 id="about">About it</h2><a class="btn quiet" href="${paths.cloud_path(cloud.name)}/change">Change …</a> <a class="btn quiet" href="${paths.cloud_path(cloud.name)}/rebuild">Install anew …</a> <a class="btn quiet" href="${paths.cloud_path(cloud.name)}/remove">Remove …</a></div>
 <dl class="facts">
 <div><dt>Architecture</dt><dd>${cloud.arch or "not known yet"}</dd></div>
 <div><dt>CPUs</dt><dd>${"not known yet" if cloud.cpus is None else cloud.cpus}</dd></div>
