@@ -5,10 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from contextlib import closing
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
+from cloudmasterd.accounts import User
+from cloudmasterd.rights import Role
+from cloudmasterd.store import Store
 from func.overlord.cli.command import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -16,6 +21,7 @@ FOLDER = ROOT / "packaging/bash-completion"
 PROGRAMS = {
     "func": Path(sys.prefix) / "bin/func",
     "certmaster-ca": Path(sys.prefix) / "bin/certmaster-ca",
+    "cloudmasterctl": Path(sys.prefix) / "bin/cloudmasterctl",
     "cloudmasterd": Path(sys.prefix) / "bin/cloudmasterd",
     "genome-replace-self": ROOT / "genome-replace-self/genome-replace-self",
 }
@@ -107,3 +113,32 @@ def test_shellcheck_has_nothing_to_say(command: str) -> None:
         ["shellcheck", "-s", "bash", str(FOLDER / command)], capture_output=True, text=True, check=False
     )
     assert done.stdout == ""
+
+
+def test_cloudmasterctl_completes_its_commands_and_theirs() -> None:
+    assert {"status", "check", "backup", "restore", "user", "token"} <= completed("cloudmasterctl", "")
+    assert completed("cloudmasterctl", "--root", "/x", "user", "") == {
+        "list", "create", "change", "password", "delete",
+    }  # fmt: skip
+    assert completed("cloudmasterctl", "token", "re") == {"revoke"}
+    assert {"--role", "--scope", "--password-file"} <= completed("cloudmasterctl", "user", "create", "--")
+    assert completed("cloudmasterctl", "user", "create", "--role", "") == {"viewer", "operator", "admin"}
+
+
+def test_cloudmasterctl_completes_files(tmp_path: Path) -> None:
+    (tmp_path / "master.tar.gz").touch()
+    found = {str(tmp_path / "master.tar.gz")}
+    assert completed("cloudmasterctl", "restore", f"{tmp_path}/m") == found
+    assert completed("cloudmasterctl", "token", "create", "--file", f"{tmp_path}/m") == found
+
+
+def test_cloudmasterctl_completes_the_names_of_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = tmp_path / "var/lib/cloudmasterd/cloudmasterd.db"
+    database.parent.mkdir(parents=True)
+    with closing(Store(database)) as store:
+        for name in ("ann", "bob"):
+            store.users.add(User(name, Role.VIEWER, datetime.now(timezone.utc)), None)
+    monkeypatch.setenv("CERTMASTER_ROOT", str(tmp_path))
+    assert completed("cloudmasterctl", "user", "delete", "") == {"ann", "bob"}
+    assert completed("cloudmasterctl", "token", "list", "--user", "a") == {"ann"}
+    assert completed("cloudmasterctl", "token", "revoke", "") == set()
