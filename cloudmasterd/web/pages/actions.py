@@ -7,6 +7,7 @@ from typing import Optional
 
 from cloudmasterd.model import CloudInstance, MachineInstance, MachineState, Task
 from cloudmasterd.recipes.act import VERBS
+from cloudmasterd.rights import Identity, Role, covers, scope_text
 from cloudmasterd.web.pages.task_rows import TITLES
 
 
@@ -53,6 +54,18 @@ def possible(machine: MachineInstance) -> list[Action]:
 def possible_meanwhile(busy: Task) -> bool:
     """Whether pulling the plug is possible while a task works on it: it need not shut down by itself."""
     return busy.kind == "machine.shutdown"
+
+
+def may_change(who: Identity, machine: MachineInstance) -> bool:
+    """Whether somebody may change a machine instance, whatever its state."""
+    return who.may(Role.OPERATOR) and covers(who.scopes, machine.tags)
+
+
+def outside(who: Identity, machine: MachineInstance) -> str:
+    """Why an operator may not change a machine instance; empty for who may, and for who changes none."""
+    if not who.may(Role.OPERATOR) or covers(who.scopes, machine.tags):
+        return ""
+    return f"You may change machine instances tagged {scope_text(who.scopes)}; this one is not."
 
 
 def hindrance(machine: MachineInstance, cloud: CloudInstance, busy: Optional[Task]) -> str:

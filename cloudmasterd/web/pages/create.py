@@ -40,7 +40,9 @@ class CreatePage:
     def show(self, asked: Asked) -> Reply:
         """The form with what suits most, and where that would go."""
         query = asked.query
-        form = first_form(self._site.flavors, query["cloud"], query["flavor"], query["profile"])
+        form = first_form(
+            self._site.flavors, query["cloud"], query["flavor"], query["profile"], asked.who.scopes
+        )
         return self._page(asked, form, self._preview(form))
 
     def submit(self, asked: Asked) -> Reply:

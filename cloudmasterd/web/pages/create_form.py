@@ -7,6 +7,7 @@ from typing import Any
 
 from cloudmasterd.errors import Invalid
 from cloudmasterd.flavors import Flavor
+from cloudmasterd.rights import Scope
 from cloudmasterd.spec import MachineSpec, parse_create
 from cloudmasterd.web import figures
 from cloudmasterd.web.pages.forms import (
@@ -84,14 +85,21 @@ def sizes(flavors: Sequence[Flavor]) -> list[tuple[str, str, str]]:
     return [*words, (CUSTOM, "custom", "memory, vCPUs and disk of your own")]
 
 
-def first_form(flavors: Sequence[Flavor], cloud: str = "", flavor: str = "", profile: str = "") -> Form:
-    """The form as it is first shown."""
+def first_form(
+    flavors: Sequence[Flavor],
+    cloud: str = "",
+    flavor: str = "",
+    profile: str = "",
+    scopes: Sequence[Scope] = (),
+) -> Form:
+    """The form as it is first shown, with the tags that somebody with these scopes has to give."""
     names = [f.name for f in flavors]
     chosen = flavor if flavor in names else ("small" if "small" in names else CUSTOM)
     values = {
         "source": "profile" if profile else "blank", "profile": profile, "flavor": chosen,
         "networks": "default", "cloud": cloud, "start": "yes",
         "memory_mb": "2048", "vcpus": "1", "disk_gb": "20",
+        "tags": "\n".join(sorted(pair for scope in scopes if len(scope) == 1 for pair in scope)),
     }  # fmt: skip
     return Form({name: [value] for name, value in values.items()})
 

@@ -58,7 +58,7 @@ class ImagesPage:
             rows=[row_of(image) for image in images[:PAGE]],
             first="/images" if asked.query["after"] else None,
             following=following,
-            host=asked.headers.get("Host", ""),
+            master=f"{'https' if asked.origin.tls else 'http'}://{asked.headers.get('Host', '')}",
         )
 
 

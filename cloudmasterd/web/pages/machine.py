@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from cloudmasterd import acting
 from cloudmasterd.model import ENDED_STATES
 from cloudmasterd.web import paths
 from cloudmasterd.web.exchange import Asked, Reply
-from cloudmasterd.web.pages.actions import BY_NAME, hindrance, possible, possible_meanwhile
+from cloudmasterd.web.pages.actions import (
+    BY_NAME,
+    hindrance,
+    may_change,
+    outside,
+    possible,
+    possible_meanwhile,
+)
 from cloudmasterd.web.pages.asking import asker_of, form_page, to_task
 from cloudmasterd.web.pages.event_rows import rows_of_events
 from cloudmasterd.web.pages.forms import form_of
@@ -43,6 +51,8 @@ class MachinePage:
             cloud=cloud,
             # the path the reader came by is the one that finds it, by name or by uuid
             href=f"/machines/{paths.segment(asked.names['machine'])}",
+            allowed=may_change(asked.who, machine),
+            outside=outside(asked.who, machine),
             hindrance=hindrance(machine, cloud, busy),
             busy=None if busy is None else paths.task_path(busy.id),
             actions=possible(machine),
@@ -73,6 +83,7 @@ class MachinePage:
         action = BY_NAME[asked.path.rsplit("/", 1)[1]]
         form = form_of(asked.body, ("key", "confirm"))
         if action.means and form.text("confirm") != "yes":
+            acting.leave_out()  # nothing was asked for yet
             return self.ask_again(asked)
         task = self._site.machines.act(asked.names["machine"], action.name, asker_of(asked, form))
         return to_task(task.id)

@@ -7,6 +7,7 @@ from typing import Any, Optional
 from cloudmasterd.errors import NotFound
 from cloudmasterd.model import ACTIVE_STATES, ENDED_STATES, MachineInstance, Task, TaskState
 from cloudmasterd.request_ids import plain
+from cloudmasterd.rights import Identity, Role, covers
 from cloudmasterd.tasks.outcome import error_of
 from cloudmasterd.web import paths
 from cloudmasterd.web.exchange import Asked, Reply
@@ -84,7 +85,8 @@ class TaskPage:
     def _page(self, asked: Asked) -> bytes:
         task = self._site.store.tasks.get(task_number(asked.names["task"]))
         machine = self._machine(task)
-        return self._templates.render("task.mako", asked.who, section="/tasks", **_shown(task, machine))
+        shown = _shown(task, machine, asked.who)
+        return self._templates.render("task.mako", asked.who, section="/tasks", **shown)
 
     def cancel(self, asked: Asked) -> Reply:
         """Ask a task to end, and lead back to it; raises NotFound, or Conflict when it has ended."""
@@ -109,13 +111,20 @@ def task_number(name: str) -> int:
     return int(name)
 
 
-def _shown(task: Task, machine: Optional[MachineInstance]) -> dict[str, Any]:
+def _may_cancel(task: Task, machine: Optional[MachineInstance], who: Identity) -> bool:
+    """Whether a button for it is of use; what decides is the use case."""
+    tags = task.arguments.get("tags", {}) if machine is None else machine.tags
+    return who.may(Role.OPERATOR) and covers(who.scopes, tags)
+
+
+def _shown(task: Task, machine: Optional[MachineInstance], who: Identity) -> dict[str, Any]:
     target = None if machine is None else f"/machines/{paths.segment(machine.uuid)}"
     shutting_down = task.kind == "machine.shutdown" and task.state is TaskState.RUNNING
     still_up = machine is not None and machine.state in ACTIVE_STATES
     shutdown_failed = task.kind == "machine.shutdown" and task.state is TaskState.FAILED
     return {
         "task": task,
+        "allowed": _may_cancel(task, machine, who),
         "row": row_of(task),
         "steps": steps_of(task),
         "ended": task.state in ENDED_STATES,

@@ -6,14 +6,11 @@
 <%block name="pace">0</%block>\
 <%block name="unscripted">This page needs no JavaScript.</%block>\
 <%block name="title">${"Error: " if told.failed else ""}${who.name}</%block>\
-<div class="head">
-<h1>${who.name}</h1>
-<p><span class="dim">${who.role.value}\
+<h1>${who.name}\
 % if user is not None and user.title:
-, ${user.title}\
+ <span class="dim title">${user.title}</span>\
 % endif
-</span></p>
-</div>
+</h1>
 ${people.done(told.done)}\
 % if told.failed:
 ${fields.summary(form, labels, told.failed)}\
@@ -24,6 +21,9 @@ ${fields.summary(form, labels, told.failed)}\
 <p><strong>It is shown this once.</strong> Whoever has it can do what you can, as far as its role goes: keep it as you would a password. A program sends it with each request:</p>
 <pre><code>Authorization: Bearer ${told.secret}</code></pre>
 </section>
+% endif
+% if user is not None and user.has_password and user.password_changed_at is None and not told.failed:
+<div class="note warn"><p><strong>Your password is the one you were given.</strong> Change it to one that you alone know.</p></div>
 % endif
 <section class="card" aria-labelledby="about">
 <h2 id="about" class="vh">About you</h2>
@@ -45,15 +45,6 @@ changed ${parts.ago(user.password_changed_at)}\
 % if user is None:
 <section class="card prose" aria-label="No user here"><p>The web server in front knows you, and there is no user of that name here: you have no password, no sessions and no API tokens in this cloud master. An admin can make a user <code>${who.name}</code>, who may have tokens.</p></section>
 % else:
-% if user.has_password:
-<form class="card form" method="post" action="/account/password" data-busy="Changing it …" novalidate>${fields.csrf()}
-<h2>Change your password</h2>
-${fields.secret(form, "present", labels["present"], autocomplete="current-password")}\
-${fields.secret(form, "new", labels["new"], "12 characters or more; four words are good. Your other sessions end, your API tokens stay.")}\
-${fields.secret(form, "again", labels["again"])}\
-<p class="buttons"><button class="btn">Change it</button></p>
-</form>
-% endif
 <section class="card" aria-labelledby="sessions">
 <div class="head"><h2 id="sessions">Where you are signed in</h2>\
 % if sessions:
@@ -66,8 +57,18 @@ ${people.session_table(sessions, lambda one: f"/account/sessions/{one}/end", "Yo
 <h2 id="tokens">API tokens</h2>
 ${people.token_table(tokens, lambda one: f"/account/tokens/{one}/revoke", "You have none. Programs show one instead of a password.")}\
 </section>
+<div class="pair">
+% if user.has_password:
+<form class="card" method="post" action="/account/password" data-busy="Changing it …" novalidate>${fields.csrf()}
+<h2>Change your password</h2>
+${fields.secret(form, "present", labels["present"], autocomplete="current-password")}\
+${fields.secret(form, "new", labels["new"], "12 characters or more; four words are good. Your other sessions end, your API tokens stay.")}\
+${fields.secret(form, "again", labels["again"])}\
+<p class="buttons"><button class="btn">Change it</button></p>
+</form>
+% endif
 % if who.means is not means.TOKEN:
-<form class="card form" method="post" action="/account/tokens" data-busy="Making it …" novalidate>${fields.csrf()}
+<form class="card" method="post" action="/account/tokens" data-busy="Making it …" novalidate>${fields.csrf()}
 <h2>Make an API token</h2>
 ${fields.line(form, "title", labels["title"], "Such as: nightly backup.", required=True)}\
 ${fields.radios(form, "role", labels["role"], roles_offered)}\
@@ -76,4 +77,5 @@ ${fields.choice(form, "days", labels["days"], days)}\
 <p class="buttons"><button class="btn">Make a token</button></p>
 </form>
 % endif
+</div>
 % endif

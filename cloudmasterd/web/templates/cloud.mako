@@ -7,7 +7,9 @@
 <div class="head">
 <h1>${cloud.name}</h1>
 <p>${parts.state(cloud.state)} <span class="dim">seen ${parts.seen(cloud.observed_at)}</span></p>
+% if who.may(roles.OPERATOR):
 <form method="post" action="${paths.cloud_path(cloud.name)}/refresh" data-busy="Asking it …" data-still>${fields.csrf()}<button class="btn">Ask it now</button></form>
+% endif
 </div>
 % if cloud.maintenance_since is not None:
 <div class="note warn" data-key="maintenance"><p><strong>In maintenance since ${parts.ago(cloud.maintenance_since)}\
@@ -15,7 +17,10 @@
 : ${cloud.maintenance_reason}\
 % endif
 .</strong> No new machine instance goes there; those that are there run on.</p>
-<form method="post" action="${paths.cloud_path(cloud.name)}/maintenance" data-busy="Ending it …">${fields.csrf()}<input type="hidden" name="maintenance" value="end"><button class="btn quiet">End the maintenance</button></form></div>
+% if who.may(roles.ADMIN):
+<form method="post" action="${paths.cloud_path(cloud.name)}/maintenance" data-busy="Ending it …">${fields.csrf()}<input type="hidden" name="maintenance" value="end"><button class="btn quiet">End the maintenance</button></form>
+% endif
+</div>
 % endif
 % for item in notes:
 ${parts.note(item, link=False)}\
@@ -37,7 +42,11 @@ ${parts.note(item, link=False)}\
 % endif
 </section>
 <section class="card" aria-labelledby="about" data-key="about">
-<div class="head"><h2 id="about">About it</h2><a class="btn quiet" href="${paths.cloud_path(cloud.name)}/change">Change …</a> <a class="btn quiet" href="${paths.cloud_path(cloud.name)}/rebuild">Install anew …</a> <a class="btn quiet" href="${paths.cloud_path(cloud.name)}/remove">Remove …</a></div>
+<div class="head"><h2 id="about">About it</h2>\
+% if who.may(roles.ADMIN):
+<a class="btn quiet" href="${paths.cloud_path(cloud.name)}/change">Change …</a> <a class="btn quiet" href="${paths.cloud_path(cloud.name)}/rebuild">Install anew …</a> <a class="btn quiet" href="${paths.cloud_path(cloud.name)}/remove">Remove …</a>\
+% endif
+</div>
 <dl class="facts">
 <div><dt>Architecture</dt><dd>${cloud.arch or "not known yet"}</dd></div>
 <div><dt>CPUs</dt><dd>${"not known yet" if cloud.cpus is None else cloud.cpus}</dd></div>
@@ -74,7 +83,9 @@ ${parts.machine_table(rows, False, {cloud.name} if cloud.error is not None else 
 % if more:
 <p><a href="/machines?cloud=${cloud.name | u}">All ${cloud.machines} of them</a></p>
 % endif
+% if who.may(roles.OPERATOR):
 <p class="more"><a href="/machines/new?cloud=${cloud.name | u}">Create one here</a></p>
+% endif
 </section>
 <div class="pair">
 <section class="card" aria-labelledby="tasks" data-key="tasks">
@@ -92,7 +103,7 @@ ${parts.event_list(events, "Nothing has happened on it that this cloud master kn
 % endif
 </section>
 </div>
-% if cloud.maintenance_since is None:
+% if cloud.maintenance_since is None and who.may(roles.ADMIN):
 <section class="card" aria-labelledby="maintenance" data-key="begin maintenance">
 <h2 id="maintenance">Maintenance</h2>
 <form class="oneline" method="post" action="${paths.cloud_path(cloud.name)}/maintenance" data-busy="Beginning it …" data-still>${fields.csrf()}

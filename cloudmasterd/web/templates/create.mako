@@ -40,11 +40,11 @@ ${fields.choice(form, "cloud", "Where", places)}\
 ${fields.tick(form, "start", "Start it as soon as it is made")}\
 ${fields.tick(form, "autostart", "Start it whenever its cloud instance starts")}\
 <details class="more"\
-% if form.text("tags") or form.text("notes") or form.text("groups"):
+% if who.scopes or form.text("tags") or form.text("notes") or form.text("groups"):
  open\
 % endif
 ><summary>Tags, notes, and what to keep it apart from</summary>
-${fields.lines(form, "tags", "Tags", "One a line, as name=value, such as team=web.")}\
+${fields.lines(form, "tags", "Tags", f"One a line, as name=value. You may create machine instances tagged {scope_text(who.scopes)}." if who.scopes else "One a line, as name=value, such as team=web.")}\
 ${fields.lines(form, "notes", "Notes")}\
 ${fields.line(form, "groups", "Keep apart", "Names of groups; no two machine instances of a group go to one cloud instance.")}\
 </details>

@@ -37,19 +37,21 @@
 </nav>
 % endif
 </section>
+% if who.may(roles.OPERATOR) and not who.scopes:
 <section class="card prose" aria-labelledby="how" data-key="how">
 <h2 id="how">Upload one</h2>
-<p>Machine instances can be cloned from an image: a disk as distributions publish them for clouds, in QCOW2 or raw. It is announced with its checksum, then sent in chunks of at most 4 MiB. This shell script does it, and goes on where it was when it is run again:</p>
-<pre><code>MASTER=http://${host} NAME=debian-12 FILE=debian-12-genericcloud-amd64.qcow2 FORMAT=qcow2
+<p>Machine instances can be cloned from an image: a disk as distributions publish them for clouds, in QCOW2 or raw. It is announced with its checksum, then sent in chunks of at most 4 MiB. This shell script does it, and goes on where it was when it is run again. In the file <code>~/.cloudmaster-auth</code>, which nobody else may read, it finds one line, <code>Authorization: Bearer</code> and an API token of an operator; <a href="/account">your page</a> makes one:</p>
+<pre><code>MASTER=${master} AUTH=~/.cloudmaster-auth NAME=debian-12 FILE=debian-12-genericcloud-amd64.qcow2 FORMAT=qcow2
 SIZE=$(stat -c %s "$FILE") SUM=$(sha256sum "$FILE" | cut -d' ' -f1)
-curl -sS -H 'Content-Type: application/json' "$MASTER/api/v1/images" -d \
+curl -sS -H @"$AUTH" -H 'Content-Type: application/json' "$MASTER/api/v1/images" -d \
   "{\"name\":\"$NAME\",\"format\":\"$FORMAT\",\"sha256\":\"$SUM\",\"size_bytes\":$SIZE}"
-AT=$(curl -sS "$MASTER/api/v1/images/$NAME" | sed 's/.*"received_bytes":\([0-9]*\).*/\1/')
+AT=$(curl -sS -H @"$AUTH" "$MASTER/api/v1/images/$NAME" | sed 's/.*"received_bytes":\([0-9]*\).*/\1/')
 while [ "$AT" -lt "$SIZE" ]; do
   tail -c +$((AT + 1)) "$FILE" | head -c 4194304 | curl -sS --fail-with-body -o /dev/null -X PUT \
-    -H 'Content-Type: application/octet-stream' --data-binary @- \
+    -H @"$AUTH" -H 'Content-Type: application/octet-stream' --data-binary @- \
     "$MASTER/api/v1/images/$NAME/data?offset=$AT" || break
   AT=$((AT + 4194304))
 done</code></pre>
 <p>When the last chunk has come, the whole is checked and the image is ready. A cloud instance gets its own copy when a machine instance on it first needs one.</p>
 </section>
+% endif

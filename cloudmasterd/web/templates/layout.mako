@@ -45,7 +45,11 @@
 <main id="main" class="wide" tabindex="-1">
 ${next.body()}\
 </main>
-<footer class="wide"><p>cloudmasterd ${version}. Cloud instances are asked every ${refresh_s} s; every figure carries its age.</p>
+<footer class="wide">\
+% if entries:
+<p>cloudmasterd ${version}. Cloud instances are asked every ${refresh_s} s; every figure carries its age.</p>
+% endif
+
 <noscript><p><%block name="unscripted">Without JavaScript this page stands still: reload it for newer figures.</%block></p></noscript></footer>
 </body>
 </html>

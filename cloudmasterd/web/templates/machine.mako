@@ -18,20 +18,24 @@
 % endif
 % if not machine.managed:
 <div class="note plain" data-key="adopt"><p><strong>Not made by this cloud master.</strong> Another tool made it; it can be managed here all the same. Adopting it marks it as one of this cloud’s own.</p>
-% if not hindrance:
+% if allowed and not hindrance:
 <form method="post" action="${href}/adopt" data-busy="Adopting it …">${fields.csrf()}${fields.key(key)}<button class="btn quiet">Adopt it</button></form>
 % endif
 </div>
 % endif
+% if allowed or outside:
 <section class="card" aria-labelledby="actions" data-key="actions">
 <h2 id="actions" class="vh">Actions</h2>
-% if hindrance:
+% if outside:
+<p>${outside}</p>
+% elif hindrance:
 <p id="why">${hindrance}\
 % if busy:
  <a href="${busy}">See how far it is</a>\
 % endif
 </p>
 % endif
+% if allowed:
 <div class="actions" role="group" aria-labelledby="actions">
 % for action in actions:
 % if hindrance and not (plug and action.means):
@@ -47,7 +51,9 @@
 <a class="btn quiet danger" href="${href}/delete" data-key="delete">Delete …</a>
 % endif
 </div>
+% endif
 </section>
+% endif
 <section class="card" aria-label="Facts" data-key="facts">
 <dl class="facts">
 <div><dt>Cloud instance</dt><dd><a href="${paths.cloud_path(machine.cloud)}">${machine.cloud}</a></dd></div>

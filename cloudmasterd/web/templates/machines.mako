@@ -2,7 +2,7 @@
 <%inherit file="layout.mako"/>\
 <%namespace name="parts" file="parts.mako"/>\
 <%block name="title">Machines</%block>\
-<div class="head"><h1>Machine instances</h1><a class="btn" href="/machines/new">Create a machine</a></div>
+<div class="head"><h1>Machine instances</h1>${parts.create_one()}</div>
 <form class="filter card" method="get" action="/machines" data-still role="search" aria-label="Filter machine instances">
 <div><label for="f-name">Name contains</label><input id="f-name" type="search" name="name" maxlength="255" value="${query['name']}" autocomplete="off" spellcheck="false"></div>
 <div><label for="f-cloud">Cloud instance</label><select id="f-cloud" name="cloud"><option value="">any</option>

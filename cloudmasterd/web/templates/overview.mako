@@ -2,7 +2,7 @@
 <%inherit file="layout.mako"/>\
 <%namespace name="parts" file="parts.mako"/>\
 <%block name="title">Overview</%block>\
-<div class="head"><h1>Overview</h1><a class="btn" href="/machines/new">Create a machine</a></div>
+<div class="head"><h1>Overview</h1>${parts.create_one()}</div>
 <dl class="sum ${"four" if room is not None else ""}">
 <div><dt>free of ${figures.memory(summary.total_mb)} memory</dt><dd>${figures.memory(summary.free_mb)}</dd></div>
 <div><dt>${"cloud instance" if summary.clouds == 1 else "cloud instances"}, \
@@ -103,7 +103,13 @@ ${parts.event_list(events, "Nothing has happened yet that this cloud master know
 <thead><tr><th scope="col">Size</th><th scope="col" class="n wide-only">Memory</th><th scope="col" class="n">Fit now</th><th scope="col" class="n">With the largest gone</th></tr></thead>
 <tbody>
 % for item in room.rows:
-<tr data-key="${item.flavor.name}"><th scope="row"><a href="/machines/new?flavor=${item.flavor.name | u}">${item.flavor.name}</a></th><td class="n wide-only">${figures.memory(item.flavor.memory_mb)}</td><td class="n"><b>${f"{item.total:,}"}</b></td><td class="n">${"–" if item.without_largest is None else f"{item.without_largest:,}"}</td></tr>
+<tr data-key="${item.flavor.name}"><th scope="row">\
+% if who.may(roles.OPERATOR):
+<a href="/machines/new?flavor=${item.flavor.name | u}">${item.flavor.name}</a>\
+% else:
+${item.flavor.name}\
+% endif
+</th><td class="n wide-only">${figures.memory(item.flavor.memory_mb)}</td><td class="n"><b>${f"{item.total:,}"}</b></td><td class="n">${"–" if item.without_largest is None else f"{item.without_largest:,}"}</td></tr>
 % endfor
 </tbody>
 </table>

@@ -179,3 +179,8 @@ ${row.took}\
 % endfor
 </ol>
 </%def>\
+<%def name="create_one()">\
+% if who.may(roles.OPERATOR):
+<a class="btn" href="/machines/new">Create a machine</a>\
+% endif
+</%def>\

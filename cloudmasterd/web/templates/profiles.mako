@@ -7,7 +7,9 @@
 <h1>Profiles</h1>
 % if about.server:
 <p class="dim">${about.server}, asked ${parts.seen(about.fetched_at)}</p>
+% if who.may(roles.OPERATOR):
 <form method="post" action="/profiles/refresh" data-busy="Asking it …" data-still>${fields.csrf()}<button class="btn">Ask it now</button></form>
+% endif
 % endif
 </div>
 % if about.error:
@@ -31,7 +33,7 @@
 % if row.comment:
 <span class="sub always">${row.comment}</span>\
 % endif
-<span class="sub"><span>${row.arch}</span> <span>${row.system}</span> <span>${row.size}</span> <a href="${row.href}">Create one<span class="vh"> from ${row.name}</span></a></span>\
+<span class="sub"><span>${row.arch}</span> <span>${row.system}</span> <span>${row.size}</span> ${create_from(row)}</span>\
 % if row.kickstart or row.kernel_options:
 <details><summary>Kickstart and kernel options</summary><span class="sub always">\
 % if row.kickstart:
@@ -42,7 +44,7 @@
 % endif
 </span></details>\
 % endif
-</th><td class="wide-only">${row.arch}</td><td class="wide-only">${row.system}</td><td class="wide-only">${row.size or "–"}</td><td class="n wide-only"><a href="${row.href}">Create one<span class="vh"> from ${row.name}</span></a></td></tr>
+</th><td class="wide-only">${row.arch}</td><td class="wide-only">${row.system}</td><td class="wide-only">${row.size or "–"}</td><td class="n wide-only">${create_from(row)}</td></tr>
 % endfor
 </tbody>
 </table>
@@ -83,3 +85,8 @@ cobbler_server = cobbler.example.org</code></pre>
 <pre><code>genome-register-profiles --server ${about.server.partition("://")[2].partition(":")[0]} --user cobbler</code></pre>
 </section>
 % endif
+<%def name="create_from(row)">\
+% if who.may(roles.OPERATOR):
+<a href="${row.href}">Create one<span class="vh"> from ${row.name}</span></a>\
+% endif
+</%def>\

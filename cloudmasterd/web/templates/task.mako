@@ -21,7 +21,7 @@
  <span class="dim">it will be cancelled after the step under way</span>\
 % endif
 </p>
-% if not ended and not task.cancel_asked:
+% if allowed and not ended and not task.cancel_asked:
 % if plug is not None:
 <a class="btn quiet danger" href="${plug}/poweroff">Power it off …</a>
 % endif
@@ -35,7 +35,7 @@
 % endif
 </div>
 % endif
-% if offer is not None:
+% if allowed and offer is not None:
 <div class="note warn" data-key="offer"><p><strong>It has not shut down.</strong> Its operating system was asked to and did not. It can be powered off, which is like pulling the plug: what it has not written to its disks is lost.</p>
 <p class="buttons"><a class="btn danger" href="${offer}/poweroff">Power it off …</a></p></div>
 % endif
