@@ -77,6 +77,8 @@ class Access:
         acting.become(account, Means.SESSION.value, session.id)
         user = self._store.sessions.open(session, secret, seen, better, self._limits)
         if user is None:  # disabled, or the password was changed this very moment
+            acting.become("", Means.NONE.value, "")
+            acting.tell(account=account)
             raise Unauthenticated(WRONG)
         self._throttle.succeeded(attempt)
         return secret, _of_session(session, user)
@@ -155,6 +157,8 @@ class Access:
             self._throttle.take_back(attempt)
             raise
         if kept is None or not right:
+            # what is nobody's name may be a password that was typed into the wrong field
+            acting.tell(account=attempt.account if kept is not None else "no user of this cloud master")
             raise Unauthenticated(WRONG)
         return kept
 
