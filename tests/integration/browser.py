@@ -129,6 +129,10 @@ class Browser:
         """Have a cookie as if that site had given it."""
         assert self._page("Network.setCookie", url=url, name=name, value=value, httpOnly=True)["success"]
 
+    def before_each_page(self, script: str) -> None:
+        """Run a script before anything of the pages to come."""
+        self._page("Page.addScriptToEvaluateOnNewDocument", source=script)
+
     def close(self) -> None:
         os.killpg(self._process.pid, signal.SIGKILL)  # its helpers as well
         self._process.wait(10)
