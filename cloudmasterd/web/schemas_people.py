@@ -5,7 +5,7 @@ from __future__ import annotations
 from cloudmasterd.password_rules import MAX_BYTES, MIN_CHARACTERS
 from cloudmasterd.people import MAX_SCOPE, MAX_TITLE
 from cloudmasterd.web.api.people_bodies import LONGEST_S, MAX_NAME, MAX_PAIR, ROLES, SHORTEST_S
-from cloudmasterd.web.schemas import Schema, nullable, text
+from cloudmasterd.web.schemas import Schema, nullable, page_of, text
 
 _ROLE = text("viewer sees, operator changes machine instances too, admin does all.", enum=list(ROLES))
 _NAME = text("The name they sign in with: small letters.", minLength=1, maxLength=MAX_NAME)
@@ -53,13 +53,12 @@ def _sent(description: str, required: list[str], properties: dict[str, Schema]) 
     }
 
 
-def _list_of(name: str, description: str, more: bool = False) -> Schema:
-    following = nullable("string", "Where the next page is; null on the last one.")
+def _list_of(name: str, description: str) -> Schema:
     return _answered(
         description,
         {
             "items": {"type": "array", "items": {"$ref": f"#/components/schemas/{name}"}},
-            "next": following if more else {"type": "null", "description": "There is no next page."},
+            "next": {"type": "null", "description": "There is no next page."},
         },
     )
 
@@ -113,7 +112,7 @@ PEOPLE_SCHEMAS: dict[str, Schema] = {
         },
     ),
     "User": _answered("Somebody who may sign in.", _USER),
-    "UserList": _list_of("User", "One page of users.", more=True),
+    "UserList": page_of("User"),
     "UserCreate": _sent(
         "A user to be made.",
         ["name", "role"],
