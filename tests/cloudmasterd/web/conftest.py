@@ -31,6 +31,7 @@ with warnings.catch_warnings():
     from cloudmasterd.people import People
     from cloudmasterd.profiles import Profiles
     from cloudmasterd.rebuilds import Rebuilds
+    from cloudmasterd.removals import Removals
     from cloudmasterd.store import Store
     from cloudmasterd.tasks import TaskRunner
 from cloudmasterd.clock import SystemClock
@@ -91,6 +92,9 @@ class StandInFleet:
     errors: dict[str, Exception] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     hold: Optional[threading.Event] = None
+
+    def remove(self, name: str, by: str) -> list[int]:
+        return self.store.remove_cloud(name, by)
 
     def refresh_cloud(self, name: str) -> CloudInstance:
         self.asked.append(name)
@@ -270,12 +274,14 @@ def world(port: int, tmp_path: Path) -> Iterator[World]:
     profiles = Profiles(store, cobbler, clock)
     machines = Machines(store, runner, resources, clock, Rules(), images, profiles)
     rebuilds = Rebuilds(store, runner, profiles, clock)
+    enrolment = Enrolment(tmp_path / "admin.sock", "cloud.example.org")
+    removals = Removals(store, fleet, enrolment, runner)
     installs = Installs(store, clock)
     passwords = Passwords(clock, QUICK)
     site = Site(
         store, fleet, clock, "cloud.example.org", 15, lambda: problems, machines,
         images=images, installs=installs, profiles=profiles, rebuilds=rebuilds,
-        enrolment=Enrolment(tmp_path / "admin.sock", "cloud.example.org"), door=AdminsOnly(),
+        enrolment=enrolment, removals=removals, door=AdminsOnly(),
         people=People(store, clock, passwords), access=Access(store, clock, passwords),
     )  # fmt: skip
     cherrypy.tree.mount(application(site, waits), "")

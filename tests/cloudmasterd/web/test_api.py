@@ -256,7 +256,7 @@ def test_a_shared_name_is_a_conflict_with_both_uuids(small: Any, make_machine: A
     ("method", "target", "allow"),
     [
         ("DELETE", MACHINES, "GET, HEAD, OPTIONS, POST"),
-        ("DELETE", CLOUD1, "GET, HEAD, OPTIONS, PATCH"),
+        ("PUT", CLOUD1, "DELETE, GET, HEAD, OPTIONS, PATCH"),
         ("GET", CLOUD1 + "/refresh", "OPTIONS, POST"),
         ("HEAD", CLOUD1 + "/refresh", "OPTIONS, POST"),
         ("BREW", "/", "GET, HEAD, OPTIONS"),

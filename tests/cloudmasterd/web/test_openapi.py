@@ -317,6 +317,7 @@ def misfit(value: Any, schema: dict[str, Any], where: str = "$") -> Optional[str
 CLOUD, MACHINE, TASK = "/api/v1/clouds/{cloud}", "/api/v1/machines/{machine}", "/api/v1/tasks/{task}"
 IMAGE, PROFILE = "/api/v1/images/{image}", "/api/v1/profiles/{profile}"
 TOKENS = "/api/v1/enrolment-tokens"
+ENROLMENTS = "/api/v1/enrolments"
 # whom one has to be for these, test_people_api.py makes first
 PEOPLE = {(m, p) for m, p, _, _ in described() if p.split("/")[3:4] in (["users"], ["tokens"], ["sessions"])}
 PEOPLE |= {("GET", "/api/v1/whoami")}
@@ -434,6 +435,8 @@ def test_every_operation_has_an_answer_that_was_looked_at() -> None:
         ("GET", "/api/v1/audit"),  # in three forms: test_audit.py
         # and these want a certmaster: test_enrolment.py
         ("GET", TOKENS), ("POST", TOKENS), ("DELETE", TOKENS + "/{token}"),
+        ("GET", ENROLMENTS), ("DELETE", ENROLMENTS + "/{name}"), ("POST", ENROLMENTS + "/{name}/sign"),
+        ("DELETE", CLOUD),  # test_removal.py
         *PEOPLE,
     }  # fmt: skip
 
