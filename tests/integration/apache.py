@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Optional
 
 from tests.integration.support import REPOSITORY, eventually
 
+# The tests say where a request comes from, since all of theirs come from this machine.
+AS_FROM = "RemoteIPHeader X-Comes-From\nRemoteIPInternalProxy 127.0.0.1\n"
 PACKAGED = REPOSITORY / "packaging/httpd/cloudmasterd.conf"
 MODULES = Path("/usr/lib/apache2/modules")
 LOADED = ("mpm_event", "alias", "authz_core", "authz_host", "headers", "proxy", "proxy_http", "remoteip")
@@ -31,8 +35,10 @@ Group nogroup
 """
 
 
-def why_not() -> str:
+def why_not(*, tls: bool = False) -> str:
     """Why there is no Apache here; empty where there is one."""
+    if tls and not (MODULES / "mod_ssl.so").exists():
+        return "Apache has no mod_ssl here"
     if shutil.which("apache2", path="/usr/sbin:/usr/bin") is None or not MODULES.is_dir():
         return "apache2 is not installed: make setup-test installs it"
     return ""
@@ -48,6 +54,36 @@ def listens(port: int) -> bool:
 
 def _modules(names: Iterable[str]) -> str:
     return "".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so\n" for name in names)
+
+
+def certify(folder: Path) -> tuple[Path, Path]:
+    """A certificate for cloud.example.org that it signed itself, and its key."""
+    certificate, key = folder / "tls.crt", folder / "tls.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=cloud.example.org", "-addext", "subjectAltName=DNS:cloud.example.org"]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    return certificate, key
+
+
+def with_tls(port: int, certificate: Path, key: Path) -> str:
+    """What mod_ssl brings: another port."""
+    return _modules(("ssl", "rewrite")) + (
+        f"Listen 127.0.0.1:{port}\n<VirtualHost 127.0.0.1:{port}>\n"
+        f"SSLEngine on\nSSLCertificateFile {certificate}\nSSLCertificateKeyFile {key}\n</VirtualHost>\n"
+    )
+
+
+@contextmanager
+def password_file(user: str, password: str) -> Iterator[Path]:
+    """A file that Apache knows a user by."""
+    command = ["openssl", "passwd", "-apr1", password]
+    digest = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    # Read at each request, so not below a folder of pytest's, which is nobody else's.
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(f"{user}:{digest}")
+        file.flush()
+        os.chmod(file.name, 0o644)
+        yield Path(file.name)
 
 
 def signing_in(packaged: str, folder: Path, passwords: Path, secret: str) -> str:

@@ -8,8 +8,6 @@ import json
 import os
 import socket
 import ssl
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,14 +17,12 @@ from pathlib import Path
 import pytest
 
 from demo.cloud import free_ports
-from tests.integration.apache import MODULES, apache, why_not
+from tests.integration.apache import AS_FROM, apache, certify, password_file, why_not, with_tls
 
 pytestmark = pytest.mark.integration
 CHUNK = 4 * 1024 * 1024
-# The tests say where a request comes from, since all of theirs come from this machine.
 HEADERS = "/headers"
 SECRET = "0123456789abcdef0123456789abcdef"
-AS_FROM = "RemoteIPHeader X-Comes-From\nRemoteIPInternalProxy 127.0.0.1\n"
 
 
 class Telling(BaseHTTPRequestHandler):
@@ -86,23 +82,11 @@ class Secure:
 @pytest.fixture
 def secure(tmp_path: Path, telling: int) -> Iterator[Secure]:
     """As dnf install mod_ssl and the three lines of our configuration leave it."""
-    if not (MODULES / "mod_ssl.so").exists():
-        pytest.skip("Apache has no mod_ssl here")
-    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=cloud.example.org", "-addext", "subjectAltName=DNS:cloud.example.org"]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    if why_not(tls=True):
+        pytest.skip(why_not(tls=True))
+    certificate, key = certify(tmp_path)
     ports = free_ports()
-    ssl_conf = "\n".join(
-        [
-            AS_FROM,
-            *(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in ("ssl", "rewrite")),
-            f"Listen 127.0.0.1:{ports.func}",
-            f"<VirtualHost 127.0.0.1:{ports.func}>",
-            f"SSLEngine on\nSSLCertificateFile {certificate}\nSSLCertificateKeyFile {key}",
-            "</VirtualHost>\n",
-        ]
-    )
+    ssl_conf = AS_FROM + with_tls(ports.func, certificate, key)
     with apache(tmp_path, ports.web, telling, ssl_conf, tls_alone=True):
         yield Secure(ports.web, ports.func, ssl.create_default_context(cafile=str(certificate)))
 
@@ -218,15 +202,9 @@ def test_what_somebody_says_of_themselves_ends_at_apache(proxy: int, name: str) 
 @pytest.fixture
 def signing_in(tmp_path: Path, telling: int) -> Iterator[int]:
     """The port of an Apache that asks for passwords, with the # off the example that is packaged."""
-    command = ["openssl", "passwd", "-apr1", "right"]
-    digest = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     port = free_ports().web
-    # Read at each request, so not below a folder of pytest's, which is nobody else's.
-    with tempfile.NamedTemporaryFile("w") as file:
-        file.write(f"ada:{digest}")
-        file.flush()
-        os.chmod(file.name, 0o644)
-        with apache(tmp_path, port, telling, AS_FROM, passwords=Path(file.name), secret=SECRET):
+    with password_file("ada", "right") as file:
+        with apache(tmp_path, port, telling, AS_FROM, passwords=file, secret=SECRET):
             yield port
 
 
