@@ -1,10 +1,11 @@
-"""One-time tokens over real HTTP, made by a real certmaster behind its local socket."""
+"""One-time tokens and requests that wait, over real HTTP, with a real certmaster behind its local socket."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 
 from certmaster import ca, proof
 from certmaster.admin_socket import AdminSocket
+from certmaster.audit import acting
 from certmaster.authority import Authority
 from certmaster.config import load_certmaster_config
+from certmaster.errors import KeyConflict
 from tests.certmaster.support import NOW, running
 from tests.cloudmasterd.web.reading import page, post, read
 from tests.cloudmasterd.web.test_openapi import DOCUMENT, misfit
@@ -180,3 +183,120 @@ def test_a_button_takes_a_token_back(world: Any, certmaster: Authority) -> None:
     gone = post(world, read(world, "/enrolment").form(f"/enrolment/{made['id']}/delete"))
     assert (gone.status, gone.headers["location"]) == (303, "/enrolment")
     assert "There is no token" in read(world, "/enrolment").text
+
+
+# Requests that wait.
+
+ENROLMENTS = "/api/v1/enrolments"
+WAITS = "waits.example.org"
+AUDIT = "ca/var/log/certmaster/audit.log"
+
+
+def waiting(certmaster: Authority, key: bytes, name: str = WAITS, address: str = "192.0.2.7") -> str:
+    """Have a request of that key wait; its fingerprint."""
+    csr = ca.make_request(key, name)
+    with acting(address):
+        certmaster.enrol(csr)
+    return ca.read_request(csr).key_fingerprint
+
+
+def test_who_waits_is_shown_with_what_tells_them_apart(world: Any, certmaster: Authority, key: bytes) -> None:
+    assert world.get(ENROLMENTS).json() == {"items": [], "next": None}
+    fingerprint = waiting(certmaster, key)
+    world.clock.time = certmaster.describe_waiting()[0].since + timedelta(seconds=90)
+    answer = world.get(ENROLMENTS)
+    assert answer.headers["cache-control"] == "no-store"
+    schema = DOCUMENT["paths"][ENROLMENTS]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert misfit(answer.json(), schema) is None
+    (item,) = answer.json()["items"]
+    since = item.pop("since")
+    assert item == {"name": WAITS, "address": "192.0.2.7", "key_fingerprint": fingerprint, "age_s": 90}
+    assert datetime.fromisoformat(since.replace("Z", "+00:00")) == world.clock.time - timedelta(seconds=90)
+    shown = read(world, "/enrolment").text
+    assert WAITS in shown and "192.0.2.7" in shown and fingerprint in shown
+
+
+def test_a_request_is_signed_if_it_is_the_one_that_was_seen(
+    world: Any, certmaster: Authority, key: bytes, tmp_path: Path
+) -> None:
+    fingerprint = waiting(certmaster, key)
+    path = f"{ENROLMENTS}/{WAITS}/sign"
+    other = world.ask("POST", f"{path}?key_fingerprint={'0' * 64}")
+    assert (other.status, "look at it again" in other.json()["detail"]) == (409, True)
+    assert [one.name for one in certmaster.describe_waiting()] == [WAITS]
+    colons = ":".join(fingerprint[n : n + 2] for n in range(0, 64, 2)).upper()
+    assert world.ask("POST", f"{path}?key_fingerprint={colons}").status == 204
+    assert [signed.name for signed in certmaster.list_signed()] == [WAITS]
+    assert world.ask("POST", path).status == 404
+    assert "for admin sign waits.example.org: signed" in (tmp_path / AUDIT).read_text()
+
+
+def test_a_request_is_rejected_for_good(
+    world: Any, certmaster: Authority, key: bytes, tmp_path: Path
+) -> None:
+    waiting(certmaster, key)
+    assert world.ask("DELETE", f"{ENROLMENTS}/{WAITS}").status == 204
+    assert world.ask("DELETE", f"{ENROLMENTS}/{WAITS}").status == 404
+    with pytest.raises(KeyConflict, match="was rejected"):
+        certmaster.enrol(ca.make_request(key, WAITS))
+    assert certmaster.list_signed() == []
+    assert "for admin reject waits.example.org: rejected" in (tmp_path / AUDIT).read_text()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", f"{ENROLMENTS}/{WAITS}/sign?key_fingerprint=12", 400),
+        ("POST", f"{ENROLMENTS}/{WAITS}/sign?key=12", 400),
+        ("DELETE", f"{ENROLMENTS}/{WAITS}?key_fingerprint=", 400),
+        ("POST", f"{ENROLMENTS}/..%2fx/sign", 404),
+        ("POST", f"{ENROLMENTS}/cloudmaster@x/sign", 400),
+        ("DELETE", f"{ENROLMENTS}/*", 400),
+        ("DELETE", f"{ENROLMENTS}/nobody.example.org", 404),
+    ],
+)
+def test_what_nobody_asked_for_is_neither_signed_nor_rejected(
+    world: Any, certmaster: Authority, key: bytes, method: str, path: str, status: int
+) -> None:
+    waiting(certmaster, key)
+    assert world.ask(method, path).status == status
+    assert [one.name for one in certmaster.describe_waiting()] == [WAITS]
+    assert certmaster.list_signed() == []
+
+
+def test_without_a_certmaster_nobody_is_let_in(world: Any) -> None:
+    asked = [("GET", ""), ("POST", f"/{WAITS}/sign"), ("DELETE", f"/{WAITS}")]
+    for answer in (world.ask(method, ENROLMENTS + path) for method, path in asked):
+        assert answer.status == 503
+        assert "certmaster is not running" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("verb", ["sign", "reject"])
+def test_a_button_decides_about_what_the_page_showed(
+    world: Any, certmaster: Authority, key: bytes, verb: str
+) -> None:
+    waiting(certmaster, key)
+    form = read(world, "/enrolment").form(f"/enrolment/requests/{WAITS}/{verb}")
+    certmaster.clean(WAITS)
+    other = waiting(certmaster, ca.new_key())
+    late = post(world, form)
+    assert late.status == 409
+    assert "Nothing was decided" in page(late).text and "look at it again" in page(late).text
+    assert [one.key_fingerprint for one in certmaster.describe_waiting()] == [other], "not what was seen"
+    done = post(world, read(world, "/enrolment").form(f"/enrolment/requests/{WAITS}/{verb}"))
+    assert (done.status, done.headers["location"]) == (303, "/enrolment")
+    assert certmaster.list_waiting() == []
+    assert [one.name for one in certmaster.list_signed()] == ([WAITS] if verb == "sign" else [])
+    assert "Nobody waits" in read(world, "/enrolment").text
+
+
+def test_what_is_no_request_can_be_rejected_and_not_signed(
+    world: Any, certmaster: Authority, tmp_path: Path
+) -> None:
+    csrs = tmp_path / "ca/var/lib/certmaster/csrs"
+    csrs.mkdir(parents=True)
+    (csrs / f"{WAITS}.csr").write_text("garbage")
+    actions = [form.action for form in read(world, "/enrolment").forms]
+    assert f"/enrolment/requests/{WAITS}/sign" not in actions
+    assert post(world, read(world, "/enrolment").form(f"/enrolment/requests/{WAITS}/reject")).status == 303
+    assert certmaster.list_waiting() == []
