@@ -152,7 +152,7 @@ class Access:
         """The PHC text that the password fits; Unauthenticated, and the attempt stays a failed one."""
         kept = self._store.users.password_of(attempt.account)
         try:
-            right = self._passwords.check(password, kept)
+            right = self._passwords.check(password, kept, known=attempt.known)
         except TooManyAttempts:
             self._throttle.take_back(attempt)
             raise

@@ -20,7 +20,9 @@ from cloudmasterd.password_rules import MAX_BYTES, to_bytes
 log = logging.getLogger(__name__)
 
 AT_ONCE = 2  # each takes a processor, and 32 MB
-IN_LINE = 4  # beside those: a thread that waits here serves nobody
+# How many may be checked or wait for it; a thread that waits serves nobody.
+STRANGERS = 4
+KNOWN = 2  # their places are kept free of strangers, who might come in crowds to keep them out
 PATIENCE_S = 3.0
 BUSY_S = 5  # after that long it may be tried again
 
@@ -74,7 +76,8 @@ class Passwords:
         self._clock = clock
         self._cost = cost
         self._patience_s = patience_s
-        self._line = threading.BoundedSemaphore(AT_ONCE + IN_LINE)
+        self._strangers = threading.BoundedSemaphore(STRANGERS)
+        self._known = threading.BoundedSemaphore(KNOWN)
         self._slots = threading.BoundedSemaphore(AT_ONCE)
         self._lock = threading.Lock()
         self.runs = 0
@@ -82,23 +85,24 @@ class Passwords:
     def hash(self, password: str) -> str:
         """The PHC text to keep for a password: $scrypt$ln=15,r=8,p=3$SALT$KEY. TooManyAttempts when busy."""
         salt = hashlib.sha256(self._clock.new_token().encode("ascii")).digest()[:_SALT_BYTES]
-        key = self._run(to_bytes(password), salt, self._cost, _KEY_BYTES)
+        key = self._run(to_bytes(password), salt, self._cost, _KEY_BYTES, known=True)
         cost = self._cost
         return f"$scrypt$ln={cost.ln},r={cost.r},p={cost.p}${_to_base64(salt)}${_to_base64(key)}"
 
-    def check(self, password: str, phc: Optional[str]) -> bool:
+    def check(self, password: str, phc: Optional[str], *, known: bool = False) -> bool:
         """Whether a password is the one of a PHC text; without one False, after just as much work.
 
-        Raises TooManyAttempts when others are checked now, and too many wait.
+        `known` is whoever has signed in from there before. Raises TooManyAttempts when others are checked
+        now, and too many wait.
         """
         kept = None if phc is None else _read(phc)
         if phc is not None and kept is None:
             log.error("a password in the database is no scrypt hash that can be used: set it anew")
         given = to_bytes(password)
         if kept is None or len(given) > MAX_BYTES:
-            self._run(given[:MAX_BYTES], bytes(_SALT_BYTES), self._cost, _KEY_BYTES)
+            self._run(given[:MAX_BYTES], bytes(_SALT_BYTES), self._cost, _KEY_BYTES, known=known)
             return False
-        key = self._run(given, kept.salt, kept.cost, len(kept.key))
+        key = self._run(given, kept.salt, kept.cost, len(kept.key), known=known)
         return hmac.compare_digest(key, kept.key)
 
     def is_weak(self, phc: str) -> bool:
@@ -106,8 +110,8 @@ class Passwords:
         kept = _read(phc)
         return kept is None or kept.cost.work < self._cost.work
 
-    def _run(self, password: bytes, salt: bytes, cost: Cost, length: int) -> bytes:
-        with self._slot():
+    def _run(self, password: bytes, salt: bytes, cost: Cost, length: int, *, known: bool) -> bytes:
+        with self._slot(self._known if known else self._strangers):
             with self._lock:
                 self.runs += 1
             return hashlib.scrypt(
@@ -121,8 +125,8 @@ class Passwords:
             )
 
     @contextmanager
-    def _slot(self) -> Iterator[None]:
-        if not self._line.acquire(blocking=False):
+    def _slot(self, line: threading.BoundedSemaphore) -> Iterator[None]:
+        if not line.acquire(blocking=False):
             raise _busy()
         try:
             if not self._slots.acquire(timeout=self._patience_s):
@@ -132,7 +136,7 @@ class Passwords:
             finally:
                 self._slots.release()
         finally:
-            self._line.release()
+            line.release()
 
 
 def _busy() -> TooManyAttempts:

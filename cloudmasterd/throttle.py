@@ -6,7 +6,7 @@ import ipaddress
 import math
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import TooManyAttempts
@@ -23,10 +23,14 @@ FREE_OF_PAIR = 5
 
 @dataclass(frozen=True)
 class Attempt:
-    """A try that was let through: it counts as failed until it is known that it was not."""
+    """A try that was let through: it counts as failed until it is known that it was not.
+
+    `known` says that the account has signed in from this network before.
+    """
 
     account: str
     network: str
+    known: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,9 @@ class Throttle:
 
     def admit(self, account: str, address: str) -> Attempt:
         """Let a try through, or raise TooManyAttempts; whether the account exists makes no difference."""
-        attempt = Attempt(account, network_of(address))
         now = self._clock.monotonic()
         with self._lock:
+            attempt = self._attempt(account, address)
             wait_s = math.ceil(self._wait_s(attempt, now))
             if wait_s <= 0:
                 self._by_account.add(attempt.account, now)
@@ -122,9 +126,13 @@ class Throttle:
         with self._lock:
             self._remember(Attempt(account, network_of(address)))
 
+    def _attempt(self, account: str, address: str) -> Attempt:
+        plain = Attempt(account, network_of(address))
+        return replace(plain, known=_pair(plain) in self._known)
+
     def _wait_s(self, attempt: Attempt, now: float) -> float:
         pair = self._by_pair.wait_s(_pair(attempt), now)
-        if _pair(attempt) in self._known:
+        if attempt.known:
             return pair
         waits = [pair, self._by_network.wait_s(attempt.network, now)]
         if self._by_network.number(attempt.network, now):

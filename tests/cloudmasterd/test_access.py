@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from typing import Optional
 
 import pytest
 
@@ -15,7 +16,7 @@ from cloudmasterd.errors import TooManyAttempts, Unauthenticated
 from cloudmasterd.passwords import Cost, Passwords
 from cloudmasterd.rights import Identity, Means, Role
 from cloudmasterd.throttle import FREE_OF_PAIR
-from tests.cloudmasterd.folk import ELSEWHERE, HERE, LIMITS, OTHER, PASSWORD, THERE, Folk
+from tests.cloudmasterd.folk import ELSEWHERE, HERE, LIMITS, OTHER, PASSWORD, THERE, WEAK, Folk
 
 WEB = frozenset({"team=web"})
 
@@ -203,8 +204,8 @@ def test_signing_out_twice_or_with_nothing_is_well(folk: Folk) -> None:
 
 def test_a_password_that_changes_while_it_is_checked_opens_nothing(folk: Folk) -> None:
     class Slow(Passwords):
-        def check(self, password: str, phc: object) -> bool:  # type: ignore[override]
-            right = super().check(password, phc)  # type: ignore[arg-type]
+        def check(self, password: str, phc: Optional[str], *, known: bool = False) -> bool:
+            right = super().check(password, phc, known=known)
             folk.people.set_password(FIRST_ADMIN, OTHER)
             return right
 
@@ -256,7 +257,7 @@ def test_no_storm_of_guesses_locks_the_owner_out(folk: Folk) -> None:
 
 def test_what_nobody_looked_at_for_want_of_time_is_no_failure(folk: Folk) -> None:
     class Busy(Passwords):
-        def check(self, password: str, phc: object) -> bool:  # type: ignore[override]
+        def check(self, password: str, phc: Optional[str], *, known: bool = False) -> bool:
             raise TooManyAttempts("busy", 5)
 
     folk.access._passwords = Busy(folk.clock)
@@ -265,6 +266,20 @@ def test_what_nobody_looked_at_for_want_of_time_is_no_failure(folk: Folk) -> Non
             folk.log_in()
     folk.access._passwords = folk.passwords
     assert folk.log_in()
+
+
+def test_who_signed_in_from_there_before_goes_first(folk: Folk) -> None:
+    seen: list[bool] = []
+
+    class Watched(Passwords):
+        def check(self, password: str, phc: Optional[str], *, known: bool = False) -> bool:
+            seen.append(known)
+            return super().check(password, phc, known=known)
+
+    folk.access._passwords = Watched(folk.clock, WEAK)
+    for address in (HERE, HERE, THERE):
+        folk.log_in(address=address)
+    assert seen == [False, True, False]
 
 
 def test_a_password_is_asked_for_again_and_guessing_it_there_is_held_up_too(folk: Folk) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Optional
 
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from cloudmasterd.clock import SystemClock
 from cloudmasterd.errors import TooManyAttempts
-from cloudmasterd.passwords import AT_ONCE, IN_LINE, Cost, Passwords
+from cloudmasterd.passwords import AT_ONCE, STRANGERS, Cost, Passwords
 from tests.cloudmasterd.folk import OTHER, PASSWORD, WEAK
 from tests.fakes import FakeClock
 
@@ -110,11 +111,31 @@ def test_at_most_two_are_checked_at_once_and_few_wait() -> None:
     with ThreadPoolExecutor(crowd) as pool:
         for done in [pool.submit(one) for _ in range(crowd)]:
             done.result(60)
-    assert passwords.runs >= AT_ONCE + IN_LINE
+    assert passwords.runs >= STRANGERS
     assert passwords.runs + len(refused) == crowd
     assert refused, "no thread waits for the rest"
     assert refused[0].retry_after_s > 0
     assert not passwords.check(PASSWORD, None), "everybody who was in the line has left it"
+
+
+def test_a_crowd_of_strangers_takes_no_place_of_those_who_are_known() -> None:
+    passwords = Passwords(SystemClock(), Cost(14, 8, 1), patience_s=30)
+    over = threading.Event()
+
+    def crowd() -> None:
+        while not over.is_set():
+            with suppress(TooManyAttempts):
+                passwords.check(OTHER, None)
+
+    with ThreadPoolExecutor(2 * STRANGERS) as pool:
+        strangers = [pool.submit(crowd) for _ in range(2 * STRANGERS)]
+        try:
+            phc = passwords.hash(PASSWORD)
+            assert all(passwords.check(PASSWORD, phc, known=True) for _ in range(5))
+        finally:
+            over.set()
+        for one in strangers:
+            one.result(60)
 
 
 def test_nobody_waits_for_ever() -> None:
