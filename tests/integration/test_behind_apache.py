@@ -195,6 +195,14 @@ def test_whom_apache_signed_in_is_who_they_are_and_no_more(signing_in: Front) ->
     assert signing_in.ask("/api/v1/users", basic()).status == 403
 
 
+@pytest.mark.parametrize(
+    ("path", "status"), [("/", 200), ("/machines", 200), ("/account", 200), ("/users", 403)]
+)
+def test_somebody_who_is_no_user_here_may_look_around(signing_in: Front, path: str, status: int) -> None:
+    page = signing_in.ask(path, {**basic(), "Accept": "text/html"})
+    assert page.status == status, page.body.decode()
+
+
 @pytest.fixture
 def operator(front: Front) -> Iterator[None]:
     """Ada is a user here, who has no password."""
