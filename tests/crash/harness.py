@@ -33,6 +33,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "'cgi' is deprecated", DeprecationWarning)
     from cloudmasterd.store import Store
 
+from cloudmasterd.acting import Deed, acting, current
 from cloudmasterd.clock import SystemClock
 from cloudmasterd.errors import CloudUnreachable
 from cloudmasterd.fleet import Fleet
@@ -53,6 +54,7 @@ FLUSHED = "flushed"
 ASKER = Asker("crash", "request-1", key="key-1", request_hash="h")
 NAME = "jboss1.example.org"
 IMAGE = bytes(range(256)) * 8192  # two pieces
+DEED = Deed("crash", "changeSomething", request_id="request-1")
 
 
 class Bomb:
@@ -156,6 +158,7 @@ class World:
         fabric = WatchedFabric(bomb, self.minion)
         clock = SystemClock()
         real = Store(folder / "db")
+        _watch_the_record(real, bomb)
         if bomb.mode == "power":
             _note_what_is_on_the_disk(real, folder)
         tasks = Watched(real.tasks, TASK_WRITES, bomb)
@@ -181,6 +184,35 @@ class World:
             assert ended.ended_at is not None, f"task {ended.id} has not ended: {ended.steps}"
         self.runner.stop(5)
         self.fleet.refresh(["cloud1"])
+
+
+def _watch_the_record(store: Store, bomb: Bomb) -> None:
+    """Points between a change, its record on the audit and the end of their transaction."""
+    writer = store._writer
+    witness = writer._witness
+
+    def watched(unit: Any) -> None:
+        if current() is None:
+            return witness(unit)
+        bomb.pass_by("before write record")
+        witness(unit)
+        return bomb.pass_by("after write record")
+
+    def traced(statement: str) -> None:
+        if statement == "COMMIT" and current() is not None:
+            bomb.pass_by("before write COMMIT")
+
+    writer._witness = watched
+    writer.connection.raw.set_trace_callback(traced)
+
+
+def _all_is_on_record(world: World) -> None:
+    """Each task that was asked for has its one record, each record its task, and the chain is whole."""
+    told = [entry.deed.detail.get("task") for entry in world.store.audit.list() if entry.deed.who == "crash"]
+    asked = [task.id for task in world.store.tasks.list() if task.request_id == ASKER.request_id]
+    assert told == asked, f"records of tasks {told}, and there are tasks {asked}"
+    verdict = world.store.audit.verify()
+    assert verdict.whole, verdict.wrong
 
 
 def _note_what_is_on_the_disk(store: Store, folder: Path) -> None:
@@ -347,12 +379,14 @@ SCENARIOS = (
 def _act(scenario: Scenario, folder: Path, bomb: Bomb, report: Path) -> None:
     world = World(folder, bomb)
     bomb.armed = True
-    scenario.submit(world)
+    with acting(DEED):
+        scenario.submit(world)
     scenario.meanwhile(world)
     world.finish()
     bomb.armed = False
     report.write_text(json.dumps(bomb.points))
     scenario.check(world)
+    _all_is_on_record(world)
 
 
 def _go_on(scenario: Scenario, folder: Path, bomb: Bomb) -> None:
@@ -361,7 +395,8 @@ def _go_on(scenario: Scenario, folder: Path, bomb: Bomb) -> None:
     before = len(world.store.tasks.list(limit=5))
     if not any(t.request_id == ASKER.request_id for t in world.store.tasks.list(limit=5)):
         # Killed before the task was written: the client got no answer and asks again with the same key.
-        scenario.submit(world)
+        with acting(DEED):
+            scenario.submit(world)
         before += 1
     if world.minion.named(NAME) is None:
         scenario.meanwhile(world)
@@ -369,6 +404,7 @@ def _go_on(scenario: Scenario, folder: Path, bomb: Bomb) -> None:
     bomb.armed = False
     assert len(world.store.tasks.list(limit=5)) == before, "a task was doubled"
     scenario.check(world)
+    _all_is_on_record(world)
 
 
 def _volumes(world: World) -> int:
