@@ -29,7 +29,7 @@ LABELS = {
     "again": "New password, once more",
     "title": "What it is for",
     "role": "Role",
-    "scope": "Tags",
+    "scope": "Bound to tags",
     "days": "Good for",
 }
 PASSWORD_FIELDS = ("present", "new", "again")

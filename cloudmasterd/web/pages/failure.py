@@ -13,7 +13,7 @@ from cloudmasterd.web.templating import Templates
 SECTIONS = ("/machines", "/tasks", "/events")
 HEADINGS = {
     400: "That request cannot be understood",
-    403: "That is not for you",
+    403: "You may not do that",
     404: "There is no such thing here",
     405: "That cannot be done here",
     409: "That is not possible now",

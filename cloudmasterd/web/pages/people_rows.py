@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cloudmasterd.accounts import ApiToken, Session, TokenState, User
-from cloudmasterd.rights import Scope, scope_text
-
-ALL_MACHINES = "all machine instances"
+from cloudmasterd.rights import Role, Scope, scope_text
 
 # What browsers call themselves, the tellers first: each says that it is some of the others too.
 _BROWSERS = (
@@ -29,7 +27,7 @@ class UserRow:
     user: User
     kind: str
     state: str
-    scope: str
+    changes: str
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class TokenRow:
     token: ApiToken
     kind: str
     state: str
-    scope: str
+    changes: str
     good: bool
 
 
@@ -59,7 +57,7 @@ def row_of_user(user: User) -> UserRow:
         kind, state = "off", "disabled"
     elif not user.has_password:
         kind, state = "ok", "through the web server only"
-    return UserRow(user, kind, state, words_of_scope(user.scope))
+    return UserRow(user, kind, state, changes_of(user.role, user.scope))
 
 
 def rows_of_sessions(sessions: Iterable[Session], here: str) -> list[SessionRow]:
@@ -77,12 +75,14 @@ def rows_of_tokens(tokens: Sequence[ApiToken], now: datetime) -> list[TokenRow]:
 def _row_of_token(token: ApiToken, now: datetime) -> TokenRow:
     state = token.state(now)
     good = state is TokenState.GOOD
-    return TokenRow(token, "ok" if good else "off", state.value, words_of_scope(token.scope), good)
+    return TokenRow(token, "ok" if good else "off", state.value, changes_of(token.role, token.scope), good)
 
 
-def words_of_scope(scope: Scope) -> str:
-    """What a scope lets change."""
-    return scope_text([scope]) if scope else ALL_MACHINES
+def changes_of(role: Role, scope: Scope) -> str:
+    """What somebody with that role and scope may change."""
+    if not role.includes(Role.OPERATOR):
+        return "nothing"
+    return scope_text([scope]) if scope else "all machine instances"
 
 
 def browser_of(agent: str) -> str:

@@ -25,8 +25,19 @@ PATH = "/users"
 PAGE = 200
 PARAMS = (Param("after", text, default=""),)
 USER_PARAMS = (Param("done", text, default=""),)
-LABELS = {"name": "Name", "title": "Who that is", "role": "Role", "scope": "Tags", "password": "Password"}
-CHANGE_LABELS = {"title": "Who that is", "role": "Role", "scope": "Tags", "disabled": "May not sign in"}
+LABELS = {
+    "name": "Name",
+    "title": "Who that is",
+    "role": "Role",
+    "scope": "Bound to tags",
+    "password": "Password",
+}
+CHANGE_LABELS = {
+    "title": "Who that is",
+    "role": "Role",
+    "scope": "Bound to tags",
+    "disabled": "May not sign in",
+}
 FIRST = Form({"role": [Role.VIEWER.value], "password": ["yes"]})
 SAID = {
     "changed": "It is changed.",

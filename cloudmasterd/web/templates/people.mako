@@ -4,16 +4,16 @@
 <%def name="token_table(rows, revoke, empty)">\
 % if rows:
 <table class="people">
-<thead><tr><th scope="col">For</th><th scope="col">State</th><th scope="col" class="wide-only">Role</th><th scope="col" class="wide-only">Changes</th><th scope="col" class="wide-only">Last use</th><th scope="col"><span class="vh">Revoke</span></th></tr></thead>
+<thead><tr><th scope="col">For</th><th scope="col" class="wide-only">State</th><th scope="col" class="wide-only">Role</th><th scope="col" class="wide-only">Changes</th><th scope="col" class="wide-only">Last use</th><th scope="col"><span class="vh">Revoke</span></th></tr></thead>
 <tbody>
 % for row in rows:
-<tr><th scope="row">${row.token.title}<span class="sub always">${row.token.id}, made ${parts.ago(row.token.created_at)}</span></th>\
-<td><span class="state ${row.kind}">${row.state}</span>\
+<tr><th scope="row">${row.token.title}<span class="sub always">${row.token.id}, made ${parts.ago(row.token.created_at)}</span><span class="sub"><span class="state ${row.kind}">${row.state}</span> <span>${row.token.role.value},</span> <span>used ${parts.seen(row.token.last_used_at)}</span></span></th>\
+<td class="wide-only"><span class="state ${row.kind}">${row.state}</span>\
 % if row.good and row.token.expires_at is not None:
  <span class="dim">until ${figures.clock_time(row.token.expires_at)}</span>\
 % endif
-<span class="sub">${row.token.role.value}, used ${parts.seen(row.token.last_used_at)}</span></td>\
-<td class="wide-only">${row.token.role.value}</td><td class="wide-only">${row.scope}</td>\
+</td>\
+<td class="wide-only">${row.token.role.value}</td><td class="wide-only">${row.changes}</td>\
 <td class="wide-only dim">${parts.seen(row.token.last_used_at)}\
 % if row.token.last_address:
  <span class="sub always">${row.token.last_address}</span>\

@@ -21,7 +21,7 @@ ${fields.summary(form, labels, "No user was made.")}\
 % if row.user.title:
 <span class="sub always">${row.user.title}</span>\
 % endif
-<span class="sub"><span class="state ${row.kind}">${row.state}</span></span></th><td>${row.user.role.value}</td><td class="wide-only">${row.scope if row.user.role is not roles.VIEWER else "nothing"}</td><td class="wide-only"><span class="state ${row.kind}">${row.state}</span></td><td class="n wide-only dim">${parts.seen(row.user.last_login_at)}</td></tr>
+<span class="sub"><span class="state ${row.kind}">${row.state}</span></span></th><td>${row.user.role.value}</td><td class="wide-only">${row.changes}</td><td class="wide-only"><span class="state ${row.kind}">${row.state}</span></td><td class="n wide-only dim">${parts.seen(row.user.last_login_at)}</td></tr>
 % endfor
 </tbody>
 </table>
