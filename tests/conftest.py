@@ -34,9 +34,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 _numbers = itertools.count()
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
     """All tests and their modules stay to the end: the collector need not go through them each time."""
-    gc.freeze()
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture

@@ -72,6 +72,7 @@ def daemon(root: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
         process.stderr.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_daemon_ends_cleanly_on_a_signal_even_while_clients_hang(
     root: Path, number: signal.Signals
@@ -84,6 +85,7 @@ def test_the_daemon_ends_cleanly_on_a_signal_even_while_clients_hang(
         assert "Traceback" not in process.stderr.read()
 
 
+@pytest.mark.slow
 def test_a_machine_enrols_through_the_commands_alone(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     configure(root)
     with daemon(root) as (_, port):
@@ -100,6 +102,7 @@ def test_a_machine_enrols_through_the_commands_alone(root: Path, capsys: pytest.
     openssl("verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", trusted, own)
 
 
+@pytest.mark.slow
 def test_a_port_in_use_ends_the_daemon_with_a_sentence(root: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         configure(root, taken.getsockname()[1])
@@ -126,6 +129,7 @@ def test_a_certmaster_that_is_not_there_is_an_error_with_once(
     assert "127.0.0.1 port 1 cannot be reached: Connection refused" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_waiting_for_a_signature_ends_on_a_signal(root: Path) -> None:
     configure(root, 1)
     command = call("certmaster_request", root, "--name", NAME)
@@ -212,6 +216,7 @@ def test_the_root_may_come_from_the_environment(
     assert capsys.readouterr().out == "a\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_what_root_signs_belongs_to_the_authoritys_owner(keys: Sequence[bytes], authority_pair: Pair) -> None:
     nobody = pwd.getpwnam("nobody")

@@ -71,6 +71,7 @@ def test_upgrading_where_there_is_nothing_weak_does_nothing(
     assert (root / f"var/lib/certmaster/certs/{NAME}.cert").read_bytes() == pem
 
 
+@pytest.mark.slow
 def test_renewing_by_command_gets_the_list_and_renews_only_in_time(
     root: Path, authority_pair: Pair, keys: Sequence[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,6 +93,7 @@ def test_renewing_by_command_gets_the_list_and_renews_only_in_time(
     assert "cannot be reached" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_renewing_before_enrolling_says_so(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     configure(root)
     with daemon(root) as (_, port):

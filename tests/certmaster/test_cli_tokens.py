@@ -39,6 +39,7 @@ def new_token(root: Path, capsys: pytest.CaptureFixture[str], *args: str) -> tup
     return found[1], found[2]
 
 
+@pytest.mark.slow
 def test_a_machine_enrols_by_a_token_through_the_commands_alone(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,6 +57,7 @@ def test_a_machine_enrols_by_a_token_through_the_commands_alone(
     assert re.search(rf"^[0-9a-f]{{16}}  used     \S+  {NAME}  by {NAME}$", capsys.readouterr().out, re.M)
 
 
+@pytest.mark.slow
 def test_settings_do_the_same_as_options(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     configure(root)
     with daemon(root) as (_, port):
@@ -67,6 +69,7 @@ def test_settings_do_the_same_as_options(root: Path, capsys: pytest.CaptureFixtu
         assert cli.certmaster_request(["--root", str(root), "--name", NAME, "--once"]) == 0
 
 
+@pytest.mark.slow
 def test_the_wrong_fingerprint_ends_in_a_sentence(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     configure(root, autosign="yes")
     with daemon(root) as (_, port):

@@ -60,6 +60,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return process.stderr.readline()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_when_it_is_ready_and_ends_with_0_when_told_to(
     daemon: subprocess.Popen[str], port: int, number: signal.Signals
@@ -74,6 +75,7 @@ def test_it_says_when_it_is_ready_and_ends_with_0_when_told_to(
     assert "Traceback" not in rest
 
 
+@pytest.mark.slow
 def test_a_second_master_on_the_database_is_refused_and_the_first_stays(
     daemon: subprocess.Popen[str], root: Path, port: int
 ) -> None:
@@ -94,6 +96,7 @@ def only_line(text: str) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_told_with_how_to_find_its_owner(root: Path, port: int) -> None:
     with socket.create_server(("127.0.0.1", port)):
         ended = run("--root", root)
@@ -103,6 +106,7 @@ def test_a_port_in_use_is_told_with_how_to_find_its_owner(root: Path, port: int)
     assert "ss -ltnp" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "words"),
     [("192.0.2.1", "this machine has no such address"), ("no-such-host.invalid", "give an IP address")],
@@ -114,6 +118,7 @@ def test_an_address_that_is_not_ours_is_told(root: Path, port: int, address: str
     assert words in only_line(ended.stderr)
 
 
+@pytest.mark.slow
 def test_a_database_without_its_folder_is_told(root: Path) -> None:
     settings(root, "database = /nowhere/x.db\n")
     ended = run("--root", root)
@@ -121,6 +126,7 @@ def test_a_database_without_its_folder_is_told(root: Path) -> None:
     assert "/nowhere" in only_line(ended.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
@@ -136,6 +142,7 @@ def test_a_bad_file_is_a_configuration_error(root: Path, file: str, text: str, w
     assert words in only_line(ended.stderr)
 
 
+@pytest.mark.slow
 def test_a_failed_start_leaves_the_database_free(root: Path, port: int) -> None:
     with socket.create_server(("127.0.0.1", port)):
         assert run("--root", root).returncode == CANNOT_START
@@ -176,6 +183,7 @@ def test_check_config_ends_with_2_for_a_bad_file(root: Path, capsys) -> None:
     assert "log_level = 'LOUD' is not right" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_root_may_come_from_the_environment(root: Path, port: int) -> None:
     command = [*PROGRAM, "--check-config"]
     environment = {**os.environ, "CERTMASTER_ROOT": str(root)}

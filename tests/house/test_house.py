@@ -55,6 +55,7 @@ MAX_BROAD_HANDLERS = 3
 ALLOWED: dict[str, str] = {}
 
 
+@cache
 def sources() -> list[Path]:
     return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
@@ -64,6 +65,7 @@ def replace_self() -> list[Path]:
     return sorted((ROOT / "genome-replace-self" / "genome_replace_self").glob("*.py"))
 
 
+@cache  # asked for each test and each import
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -191,17 +193,16 @@ def oversizes() -> dict[str, str]:
         if lines > MAX_FILE_LINES:
             found[name_of(path)] = f"{lines} lines"
         for node in ast.walk(tree_of(path)):
-            where = f"{name_of(path)}:{getattr(node, 'name', '')}"
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 if length > MAX_FUNCTION_LINES:
-                    found[where] = f"{length} lines"
+                    found[f"{name_of(path)}:{node.name}"] = f"{length} lines"
             elif isinstance(node, ast.ClassDef):
                 public = [
                     n for n in node.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")
                 ]
                 if len(public) > MAX_PUBLIC_METHODS:
-                    found[where] = f"{len(public)} public methods"
+                    found[f"{name_of(path)}:{node.name}"] = f"{len(public)} public methods"
     return found
 
 

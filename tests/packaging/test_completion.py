@@ -56,6 +56,7 @@ def test_func_completes_its_commands() -> None:
     assert completed("func", "@", "web", "ca") == {"call"}
 
 
+@pytest.mark.slow
 def test_func_completes_options_before_and_behind_the_command() -> None:
     before = completed("func", "--")
     assert {"--timeout", "--exclude", "--strict", "--version"} <= before
@@ -76,6 +77,7 @@ def test_files_are_completed_where_they_are_wanted(tmp_path: Path) -> None:
         assert completed(*words) == {str(tmp_path / "motd")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "some"),
     [

@@ -86,7 +86,7 @@ def test_a_flood_of_headers_is_refused_at_the_limit(data: bytes) -> None:
     assert read(data) == ["refused 431"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=settings.default.max_examples * 4, deadline=None)
 @given(edited(list(REQUESTS.values()), REQUEST_PIECES))
 def test_edits_of_the_corpus_are_read_or_refused(data: bytes) -> None:
     read(data)
@@ -126,7 +126,11 @@ def test_a_certmaster_answers_each_request_of_the_corpus_or_hangs_up(
     assert certmaster(REQUESTS["good"]).startswith(b"HTTP/1.1 200 OK\r\n"), "and goes on"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings.default.max_examples * 3 // 2,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(data=edited(list(REQUESTS.values()), REQUEST_PIECES))
 def test_a_certmaster_answers_edits_of_the_corpus_or_hangs_up(
     data: bytes, certmaster: Callable[[bytes], bytes]

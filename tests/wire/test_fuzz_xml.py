@@ -101,14 +101,14 @@ def test_a_doctype_is_refused_before_its_entities_are_read(name: str) -> None:
     assert "DOCTYPE" in str(read("certmaster", XML[name]))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=settings.default.max_examples * 4, deadline=None)
 @given(edited(list(XML.values()), XML_PIECES))
 def test_edits_of_the_corpus_are_read_or_refused(body: bytes) -> None:
     for reader in READERS:
         read(reader, body)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=settings.default.max_examples * 2, deadline=None)
 @given(edited(list(XML.values()), XML_PIECES))
 def test_what_a_minion_read_can_be_sent_again_and_is_the_same(body: bytes) -> None:
     found = read("minion", body)

@@ -51,6 +51,7 @@ for turn in itertools.count():
 """
 
 
+@pytest.mark.slow
 def test_readers_never_see_half_a_batch(store: Store):
     """Each batch moves all machines to the other cloud instance and gives them another size."""
     numbers = range(SIZE)
@@ -169,6 +170,7 @@ def test_another_program_that_holds_the_database_is_waited_for_and_then_named(st
     assert where(store) == {"m1.example.org": ONE}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grace_s", [0.0, 0.004, 0.011])
 def test_a_writer_that_is_killed_leaves_a_database_that_goes_on(path: Path, grace_s: float):
     command = [sys.executable, "-c", ENDLESS_WRITER, str(path)]

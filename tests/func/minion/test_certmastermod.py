@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,20 @@ def request_pem() -> bytes:
     return ca.make_request(ca.new_key(), "cloud7.example.org")
 
 
-@pytest.fixture
-def module(tmp_path: Path, request_pem: bytes) -> CertMasterModule:
-    config = load_certmaster_config(tmp_path)
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory, request_pem: bytes) -> Path:
+    """A root with an authority and one that waits for it, made once: keys take time."""
+    root = tmp_path_factory.mktemp("waiting")
+    config = load_certmaster_config(root)
     authority = Authority(config, "master", lambda: datetime.now(timezone.utc), key_bits=2048)
     authority.prepare()
     assert authority.enrol(request_pem) is None
+    return root
+
+
+@pytest.fixture
+def module(tmp_path: Path, waiting: Path) -> CertMasterModule:
+    shutil.copytree(waiting, tmp_path, dirs_exist_ok=True)
     return CertMasterModule(tmp_path)
 
 

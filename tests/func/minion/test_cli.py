@@ -45,6 +45,7 @@ def ask(port: int, identity: Identity, method: str) -> Any:
             return wire.decode_response(read_all(tls_sock).partition(b"\r\n\r\n")[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_funcd_serves_until_it_is_told_to_end(
     root: Path, funcd: Callable[[], Funcd], authority: Authority, number: int
@@ -58,6 +59,7 @@ def test_funcd_serves_until_it_is_told_to_end(
     assert "test.ping() ok" in (root / "var/log/func/methods/calls.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_libvirt_that_is_down_does_not_keep_funcd_from_starting(
     root: Path, funcd: Callable[[], Funcd], authority: Authority
 ) -> None:
@@ -75,6 +77,7 @@ def test_a_libvirt_that_is_down_does_not_keep_funcd_from_starting(
     assert running.end() == 0
 
 
+@pytest.mark.slow
 def test_funcd_that_waits_for_its_certificate_ends_when_told(root: Path, funcd: Callable[[], Funcd]) -> None:
     (root / f"etc/pki/certmaster/{NAME}.cert").unlink()
     (root / "etc/certmaster").mkdir()
@@ -86,6 +89,7 @@ def test_funcd_that_waits_for_its_certificate_ends_when_told(root: Path, funcd: 
     assert running.end() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
@@ -111,6 +115,7 @@ def test_what_keeps_funcd_from_working_is_told_in_one_line(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_told_and_the_first_one_goes_on(
     root: Path, funcd: Callable[[], Funcd], authority: Authority
 ) -> None:

@@ -159,6 +159,7 @@ def test_a_log_that_cannot_be_written_is_told_and_stops_no_call(
     assert dispatch(Peer("::1", authority.own.der), "test.echo", [1]) == [1]
 
 
+@pytest.mark.slow
 def test_of_200_calls_at_once_exactly_the_allowed_ones_run(
     tmp_path: Path, serve: Callable[..., Running], peer_identity: Identity, authority: Authority
 ) -> None:
