@@ -125,7 +125,7 @@ def places(config: Config, config_file: Path, root: Path) -> Places:
         Place(Kind.PASSWORD, FirstPassword(config.database).path, MASTER, 0o750, hidden=0o077),
         Place(Kind.AUTHORITY, func.cadir, CERTMASTER, 0o750),
         Place(Kind.IDENTITY, func.cert_dir, ROOT, deep=False),
-        Place(Kind.MASTER, config.pki_dir, MASTER, 0o700, hidden=0o077),
+        Place(Kind.MASTER, config.pki_dir, MASTER, 0o700),
         *(_state(func, path) for path in func.state),
         Place(Kind.CONFIG, main, CONFIG_OF_MASTER, 0o750, hidden=0o027),
         Place(Kind.CONFIG, config_file, CONFIG_OF_MASTER, 0o750, hidden=0o027),
