@@ -55,10 +55,15 @@ class LocalFanout:
     def minions(self) -> list[str]:
         return sorted(self.minions_)
 
+    def knows(self, minion: str) -> bool:
+        return minion in self.minions_
+
     def certificate_expires_at(self, minion: str) -> None:
         return None
 
-    def call(self, minion: str, method: str, *args: Any, timeout_s: Optional[float] = None) -> Any:
+    def call(
+        self, minion: str, method: str, *args: Any, timeout_s: Optional[float] = None, request_id: str = ""
+    ) -> Any:
         with self._lock:
             self.calls[f"{minion} {method}"] += 1
         self.before(minion, method, args)
@@ -70,7 +75,10 @@ class LocalFanout:
         return value
 
     def ask(
-        self, calls: Mapping[str, tuple[str, tuple[Any, ...]]], timeout_s: Optional[float] = None
+        self,
+        calls: Mapping[str, tuple[str, tuple[Any, ...]]],
+        timeout_s: Optional[float] = None,
+        request_id: str = "",
     ) -> Iterator[list[Result]]:
         for minion, (method, args) in calls.items():
             yield [Result(minion, self.call(minion, method, *args), None)]
