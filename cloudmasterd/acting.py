@@ -99,6 +99,13 @@ def become(who: str, means: str, credential: str) -> None:
         doing.deed = replace(doing.deed, who=who, means=means, credential=credential)
 
 
+def because(reason: str) -> None:
+    """Say why it is done, where whoever asked said so in another place than a header; empty says nothing."""
+    doing = _now.get()
+    if doing is not None and reason:
+        doing.deed = replace(doing.deed, reason=reason)
+
+
 def leave_out() -> None:
     """The deed under way is a part of another one that is on the record as a whole."""
     doing = _now.get()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cloudmasterd import acting
 from cloudmasterd.rebuild_spec import parse_rebuild
 from cloudmasterd.web.asking import answer_task, asker_of, version_of
 from cloudmasterd.web.exchange import Asked, Reply
@@ -20,6 +21,7 @@ class Rebuilds:
     def rebuild(self, asked: Asked) -> Reply:
         """A cloud instance is installed anew, as a task."""
         spec = parse_rebuild(asked.body)
+        acting.because(spec.reason)
         asker = asker_of(asked, self._site.clock)
         name = asked.names["cloud"]
         cloud = self._site.store.get_cloud(name)

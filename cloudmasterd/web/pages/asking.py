@@ -6,6 +6,7 @@ import hashlib
 import json
 from http import HTTPStatus
 
+from cloudmasterd import acting
 from cloudmasterd.machines import Asker
 from cloudmasterd.web import paths
 from cloudmasterd.web.exchange import HTML, NO_STORE, Asked, Reply
@@ -13,7 +14,11 @@ from cloudmasterd.web.pages.forms import Form
 
 
 def asker_of(asked: Asked, form: Form) -> Asker:
-    """Who sends a form. The key was rendered into it, so a second click sends the same one."""
+    """Who sends a form, and on the record why, where it asks for a reason.
+
+    The key was rendered into it, so a second click sends the same one.
+    """
+    acting.because(form.text("reason"))
     said = {name: list(given) for name, given in sorted(form.values.items()) if name != "key"}
     digest = hashlib.sha256(json.dumps([asked.path, said]).encode("utf-8")).hexdigest()
     return Asker(

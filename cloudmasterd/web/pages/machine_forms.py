@@ -28,7 +28,12 @@ CHANGE_LABELS = {
 }
 STARTS = frozenset({"machine.create", "machine.start", "machine.shutdown", "machine.poweroff"})
 TASKS_LOOKED_AT = 20  # of a machine instance, the latest
-DELETE_LABELS = {"name": "Its name", "keep_disks": "Keep its disks", "force": "Power it off first"}
+DELETE_LABELS = {
+    "name": "Its name",
+    "keep_disks": "Keep its disks",
+    "force": "Power it off first",
+    "reason": "Why",
+}
 
 
 class ChangePage:

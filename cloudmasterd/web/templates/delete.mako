@@ -15,6 +15,7 @@ ${fields.tick(form, "keep_disks", "Keep its disks", "They stay in their pools on
 ${fields.tick(form, "force", "Power it off first", "Like pulling the plug: what it has not written to its disks is lost.")}\
 % endif
 ${fields.line(form, "name", "To confirm, type its name: " + called, required=True)}\
+${fields.line(form, "reason", labels["reason"], "For the audit record, which keeps it; may be left empty.")}\
 ${fields.key(key)}
 <p class="buttons"><button class="btn danger">Delete it</button> <a href="${href}">Leave it as it is</a></p>
 </form>
