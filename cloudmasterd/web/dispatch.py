@@ -154,6 +154,19 @@ def request_class(front: Front) -> type:
         show_tracebacks = False
         error_page = {"default": tell_page}  # noqa: RUF012 - CherryPy copies it for each request
 
+        def process_headers(self) -> None:
+            """Take the headers as they were sent.
+
+            CherryPy's own way looks for encoded words of e-mail (=?utf-8?q?...?=) in them, fails of those that are
+            none, and refuses a browser for odd cookies that some other program on this host gave it.
+            """
+            for name, value in self.header_list:
+                dict.__setitem__(self.headers, name.title(), value.strip())
+            host = dict.get(self.headers, "Host")
+            if host is None and self.protocol >= (1, 1):
+                raise cherrypy.HTTPError(400, "HTTP/1.1 requires a 'Host' request header.")
+            self.base = f"{self.scheme}://{host or self.local.name or self.local.ip}"
+
         def handle_error(self) -> None:
             """A bug: log it under an id, tell the client the id and no more."""
             error_id = front.site.clock.new_id()

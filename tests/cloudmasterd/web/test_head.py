@@ -77,3 +77,25 @@ def test_a_second_request_is_not_smuggled_in_with_the_first(world: Any, lines: b
             answer += some
     assert answer.startswith(b"HTTP/1.1 400 "), answer
     assert answer.count(b"HTTP/1.1 ") == 1  # and nothing after it
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("X-Audit-Reason", "=?nonsense?q?x?="),
+        ("X-Audit-Reason", "a =?utf-8?q?b?="),
+        ("User-Agent", "=?utf-8?b?x?="),
+        ("Accept", "*/*, =?utf-8?q?=ff?="),
+        ("Cookie", "a/b=1"),
+        ("Cookie", "{x}=[1]; $Version=; ;;=; a"),
+        ("Host", "=?utf-8?q?a=0D=0Ab?="),
+    ],
+)
+def test_a_header_is_taken_as_it_was_sent(world: Any, header: tuple[str, str]) -> None:
+    assert world.ask("GET", "/api/v1/clouds", dict([header])).status == 200
+
+
+def test_no_line_end_comes_out_of_an_encoded_word(small: Any) -> None:
+    word = "=?utf-8?q?=22a=0D=0Ab=22?="
+    answer = small.send("PATCH", "/api/v1/clouds/cloud1.example.org", {"notes": "x"}, If_Match=word)
+    assert (answer.status, word in answer.text) == (400, True)
