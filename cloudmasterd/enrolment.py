@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Optional, TypeVar
 from xml.parsers import expat
 
+from cloudmasterd import acting
 from cloudmasterd.errors import CertmasterUnreachable, CloudError, Conflict, Invalid, NotFound
 
 T = TypeVar("T")
@@ -102,9 +103,11 @@ class Enrolment:
         second token of the same `mark`, the caller's name for its request, is a Conflict.
         """
         try:
-            return self._call(_read_made, "new_token", name_glob, expires_s, replace, mark)
+            made = self._call(_read_made, "new_token", name_glob, expires_s, replace, mark)
         except Invalid as exc:
             raise Invalid(str(exc), [("name", str(exc))]) from exc
+        acting.tell(token=made.id, name=made.name, replace=made.replace)
+        return made
 
     def metadata(self, token: EnrolmentToken) -> dict[str, str]:
         """The kernel options that make a machine enrol with the token while it is installed."""
@@ -134,6 +137,7 @@ class Enrolment:
 
         `by` is who wants it, for certmaster's own record.
         """
+        acting.tell(key=key_fingerprint or "whichever waits")
         self._call(bool, "sign", name, key_fingerprint, by)
 
     def reject(self, name: str, key_fingerprint: str = "", by: str = "") -> None:
