@@ -133,6 +133,33 @@ class Browser:
         """Run a script before anything of the pages to come."""
         self._page("Page.addScriptToEvaluateOnNewDocument", source=script)
 
+    def frames(self) -> list[str]:
+        """The addresses of the page and of what it has in frames, as far as that may be shown there."""
+        tree = self._page("Page.getFrameTree")["frameTree"]
+        inside = [one["frame"] for one in tree.get("childFrames", ())]
+        return [one.get("unreachableUrl") and "refused" or one["url"] for one in (tree["frame"], *inside)]
+
+    def drop_cookies(self) -> None:
+        """Forget all cookies."""
+        self._page("Network.clearBrowserCookies")
+
+    def type(self, text: str) -> None:
+        """Type where the keyboard's focus is."""
+        self._page("Input.insertText", text=text)
+
+    def press(self, key: str) -> None:
+        """Press Tab or Enter."""
+        code, text = {"Tab": (9, ""), "Enter": (13, "\r")}[key]
+        known = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        self._page("Input.dispatchKeyEvent", type="keyDown", text=text, **known)
+        self._page("Input.dispatchKeyEvent", type="keyUp", **known)
+
+    def narrow(self) -> None:
+        """Be as wide as a phone."""
+        self._page(
+            "Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True
+        )
+
     def close(self) -> None:
         os.killpg(self._process.pid, signal.SIGKILL)  # its helpers as well
         self._process.wait(10)

@@ -30,6 +30,21 @@ def session_of(cloud: Cloud, user: str = "admin", password: str = "") -> str:
     return SimpleCookie(answer.headers["set-cookie"])[SESSION].value
 
 
-def sign_in(browser: Browser, cloud: Cloud) -> None:
-    """Make a browser one in which the first admin has signed in."""
-    browser.take_cookie(cloud.url, SESSION, session_of(cloud))
+def sign_out(cloud: Cloud, session: str) -> None:
+    """End a session, as another tab of its browser does."""
+    cookie = {"Cookie": f"{SESSION}={session}"}
+    page = ask(cloud, "GET", "/account", accept="text/html", headers=cookie, signed_in=False)
+    found = re.search(r'name="csrf" value="(\w+)"', page.body.decode())
+    assert page.status == 200 and found is not None
+    answer = ask(
+        cloud, "POST", "/logout", accept="text/html", body=urlencode({"csrf": found[1]}).encode(),
+        headers={"Content-Type": FORM, **cookie}, signed_in=False,
+    )  # fmt: skip
+    assert (answer.status, answer.headers["location"]) == (303, "/login")
+
+
+def sign_in(browser: Browser, cloud: Cloud) -> str:
+    """Make a browser one in which the first admin has signed in; the session."""
+    session = session_of(cloud)
+    browser.take_cookie(cloud.url, SESSION, session)
+    return session

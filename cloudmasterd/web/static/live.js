@@ -215,7 +215,7 @@
   let checkTimer = 0;
   let checking = null;
 
-  async function check() {
+  async function check(renewed) {
     if (checking !== null) checking.abort();
     const mine = new AbortController();
     checking = mine;
@@ -229,6 +229,12 @@
       });
       if (ledAway(answer)) {
         tell(ENDED);
+        return;
+      }
+      if (answer.status === 403 && renewed !== true) {
+        // signed in again in another tab: the form carries what the session before gave it
+        await renew();
+        if (checking === mine) check(true);
         return;
       }
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
