@@ -89,6 +89,8 @@ class App:
                 chores=[Chore("looking for profiles", profiles.look, config.profile_refresh_s)],
             )
             self.site = self._new_site(resources, images, profiles, clock)
+            # at last: nothing that stops a start leaves an admin behind whom nobody was told of
+            ensure_first_admin(self.people, FirstPassword(config.database), clock)
             self._closing = stack.pop_all()
 
     def close(self) -> None:
@@ -252,12 +254,11 @@ def _policy(config: Config) -> MemoryPolicy:
 
 
 def _people(config: Config, store: Store, clock: Clock) -> tuple[People, Access]:
-    """The use cases about people, and the way in; there is an admin afterwards."""
+    """The use cases about people, and the way in."""
     passwords = Passwords(clock)
     limits = SessionLimits(config.session_idle_s, config.session_max_s)
     first = FirstPassword(config.database)
     people = People(store, clock, passwords, limits=limits, first=first)
-    ensure_first_admin(people, first, clock)
     access = Access(store, clock, passwords, limits=limits, remote_user_role=config.remote_user_role)
     return people, access
 

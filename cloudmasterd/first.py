@@ -69,7 +69,8 @@ class FirstPassword:
 def ensure_first_admin(users: Users, file: FirstPassword, clock: Clock) -> bool:
     """Where there is no user, make an admin with a random password; whether that was done.
 
-    The password is in the file before the admin is in the database. Raises StartError, StoreError.
+    The password is in the file before the admin is in the database. Where it is, the lines of
+    `cloudmasterctl status` say, which the daemon logs as well. Raises StartError, StoreError.
     """
     if users.any_user():
         if file.path.exists() and not _is_first(users):
@@ -79,7 +80,6 @@ def ensure_first_admin(users: Users, file: FirstPassword, clock: Clock) -> bool:
     file.write(password)
     with acting(Deed("cloudmasterd", "createUser")):
         users.create_user(FIRST_ADMIN, Role.ADMIN, password)
-    log.info("there was no user: the user %s was made, with the password in %s", FIRST_ADMIN, file.path)
     return True
 
 
