@@ -157,8 +157,8 @@ def request_class(front: Front) -> type:
         def process_headers(self) -> None:
             """Take the headers as they were sent.
 
-            CherryPy's own way looks for encoded words of e-mail (=?utf-8?q?...?=) in them, fails of those that
-            are none, and refuses a browser for odd cookies that some other program on this host gave it.
+            CherryPy's own way decodes what looks like a word of e-mail (=?utf-8?q?...?=), fails where it is
+            none, and refuses a browser for odd cookies that some other program on this host gave it.
             """
             for name, value in self.header_list:
                 dict.__setitem__(self.headers, name.title(), value.strip())
