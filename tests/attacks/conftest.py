@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudmasterd.rights import Role
-from demo.cloud import free_ports
-from tests.attacks.hostile_cobbler import hostile_cobbler
-from tests.attacks.town import HostileCloud, Person, Town
+from tests.attacks.town import Town, open_town
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,29 +19,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    """A cloud of one instance; its admin, and an operator, one bound to team=web, and a viewer."""
-    with hostile_cobbler() as cobbler:
-        yield from _town(tmp_path_factory.mktemp("town"), cobbler)
-
-
-def _town(folder: Path, cobbler: str) -> Iterator[Town]:
-    log: list[str] = []
-    settings = {"poll_interval_s": 5, "minion_timeout_s": 5, "log_level": "debug", "cobbler_server": cobbler}
-    cloud = HostileCloud(
-        folder,
-        1,
-        ports=free_ports(),
-        log=lambda name, line: log.append(f"{name} | {line}"),
-        settings=settings,
-    )
-    try:
-        cloud.start()
-        made = Town(cloud, log=log)
-        admin = Person("admin", cloud.admin.password(), cloud.admin.token(), Role.ADMIN)
-        made.people["admin"] = made.signed_in(admin)
-        made.people["olga"] = made.make("olga", Role.OPERATOR)
-        made.people["wendy"] = made.make("wendy", Role.OPERATOR, ("team=web",))
-        made.people["vera"] = made.make("vera", Role.VIEWER)
+    """A cloud of one instance, its people, and a cobbler server that means harm."""
+    with open_town(tmp_path_factory.mktemp("town")) as made:
         yield made
-    finally:
-        cloud.stop()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
-from tests.attacks.town import HARM
+from tests.attacks.harm import HARM
 
 
 class _Handler(SimpleXMLRPCRequestHandler):

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.attacks.town import HARM, SESSION, Answer, Town
+from tests.attacks.harm import HARM
+from tests.attacks.town import SESSION, Answer, Town
 from tests.integration.browser import Browser, chromium
 from tests.integration.support import eventually
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.skipif(
     chromium() is None, reason="chromium is not installed: make setup-test installs it"
 )
 
-# Before anything of a page runs: whatever calls alert, and whatever the page's own policy had to stop, is counted.
+# Before anything of a page runs: whatever calls alert and what the page's own policy had to stop is counted.
 WATCH = """
 window.ran = []; window.stopped = [];
 for (const name of ['alert', 'confirm', 'prompt']) window[name] = x => { window.ran.push(String(x)); };

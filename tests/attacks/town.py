@@ -1,11 +1,13 @@
-"""A cloud under attack: names out of libvirt that mean harm, people of every role, and raw ways to its door."""
+"""A cloud under attack: names out of libvirt that mean harm, people of every role, raw ways to its door."""
 
 from __future__ import annotations
 
 import http.client
+import json
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -17,26 +19,15 @@ from cloudmasterd.passwords import Passwords
 from cloudmasterd.people import People
 from cloudmasterd.rights import Role
 from cloudmasterd.store.beside import open_beside
-from demo.cloud import MASTER, Cloud
+from demo.cloud import MASTER, Cloud, free_ports
 from demo.nodes import Machine
+from tests.attacks.harm import HARM, PATHS
+from tests.attacks.hostile_cobbler import hostile_cobbler
 
 SESSION = "cloudmasterd_session"
 ENTRY = "cloudmasterd_login"
 FORM = "application/x-www-form-urlencoded"
 CSRF = re.compile(r'name="csrf" value="(\w+)"')
-
-# Each would run, or break out of where it stands, if one place forgot to escape it.
-HARM = (
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(2)>",
-    "\"><svg onload='alert(3)'>",
-    "' autofocus onfocus=alert(4) x='",
-    "</title><script>alert(5)</script>",
-    "javascript:alert(6)",
-    "{{7*7}}${8*8}<%9*9%>",
-    "--><iframe srcdoc='<script>alert(7)</script>'>",
-)
-PATHS = ("..%2f..%2fetc%2fpasswd", "%00", "%3Cscript%3Ealert(8)%3C%2Fscript%3E")
 
 _DOMAIN = """\
   <domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'>
@@ -91,8 +82,6 @@ class Answer:
         return self.body.decode("utf-8")
 
     def json(self) -> Any:
-        import json
-
         return json.loads(self.body)
 
     def cookie(self, name: str) -> Optional[str]:
@@ -225,3 +214,26 @@ class Town:
             _, secret = people.create_token(name, "for tests", role)
         person = Person(name, password, secret, role)
         return self.signed_in(person) if session else person
+
+
+@contextmanager
+def open_town(folder: Path, **settings: object) -> Iterator[Town]:
+    """A cloud of one instance; its admin, an operator, one who is bound to team=web, and a viewer."""
+    log: list[str] = []
+    usual = {"poll_interval_s": 5, "minion_timeout_s": 5, "log_level": "debug"}
+    with hostile_cobbler() as cobbler:
+        cloud = HostileCloud(
+            folder, 1, ports=free_ports(), log=lambda name, line: log.append(f"{name} | {line}"),
+            settings={**usual, "cobbler_server": cobbler, **settings},
+        )  # fmt: skip
+        try:
+            cloud.start()
+            town = Town(cloud, log=log)
+            admin = Person("admin", cloud.admin.password(), cloud.admin.token(), Role.ADMIN)
+            town.people["admin"] = town.signed_in(admin)
+            town.people["olga"] = town.make("olga", Role.OPERATOR)
+            town.people["wendy"] = town.make("wendy", Role.OPERATOR, ("team=web",))
+            town.people["vera"] = town.make("vera", Role.VIEWER)
+            yield town
+        finally:
+            cloud.stop()

@@ -1,0 +1,106 @@
+"""The REST interface of a running cloud master against its own OpenAPI document, by schemathesis."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.attacks.town import Town, open_town
+from tests.integration.support import REPOSITORY
+
+PROGRAM = REPOSITORY / ".venvs/fuzz/bin/schemathesis"
+USABLE = REPOSITORY / ".venvs/fuzz/usable"
+LONG = os.environ.get("CLOUDMASTERD_FUZZ", "")  # make test-fuzz says how many requests of each operation
+
+pytestmark = pytest.mark.skipif(
+    not USABLE.exists(), reason="schemathesis is not installed: make setup-test installs it"
+)
+
+# What is promised: no 500, nothing that the document does not say. That all that fits it is taken is
+# no promise: a name that is taken, a machine instance that is not there are no matter of shapes.
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+)
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """One of its own: nobody knows what is left of it."""
+    with open_town(tmp_path_factory.mktemp("fuzz")) as made:
+        yield made
+
+
+# Real names, so that more than "there is no such thing" is seen.
+REAL = """
+[parameters]
+"path.cloud" = {cloud}
+"path.machine" = {machine}
+"""
+
+
+def run(
+    town: Town, folder: Path, who: str, examples: int, phases: str = "examples,fuzzing", names: bool = False
+) -> None:
+    """Let it send so many requests of each operation; fails with what it says unless all is well."""
+    machine = next(m.name for m in town.cloud.nodes[0].machines if m.state == "off")
+    said = {"cloud": json.dumps(town.cloud.names[0]), "machine": json.dumps(machine)}
+    config = folder / "schemathesis.toml"
+    config.write_text(REAL.format(**said) if names else "")
+    # anonymous callers may not read the document, but they may know it
+    document = folder / "openapi.json"
+    document.write_bytes(town.ask("GET", "/api/v1/openapi.json", town.admin.bearer).body)
+    known = [] if not who else ["--header", f"Authorization: Bearer {town.people[who].token}"]
+    command = [
+        str(PROGRAM), "--config-file", str(config), "run", str(document), "--url", town.cloud.url.rstrip("/"),
+        "--checks", ",".join(CHECKS), "--phases", phases, "--max-examples", str(examples), "--mode", "all",
+        "--seed", "2026", "--generation-deterministic",
+        "--suppress-health-check", "all", "--request-timeout", "90", "--continue-on-failure", "--no-color",
+        "--warnings", "off", *known,
+        # waits for news, up to a minute: that one has its own tests
+        "--exclude-operation-id", "listEvents",
+    ]  # fmt: skip
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=3000,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-20000:] + done.stderr[-2000:]
+    assert "No issues found" in done.stdout, done.stdout[-2000:]
+    tested = re.search(r"Tested: +(\d+)", done.stdout)
+    assert tested is not None and int(tested[1]) >= (10 if phases == "stateful" else 45), done.stdout[-2000:]
+
+
+@pytest.mark.parametrize(("who", "examples"), [("admin", 12), ("olga", 4), ("vera", 4), ("", 3)])
+def test_whatever_is_sent_is_answered_as_the_document_says(
+    town: Town, tmp_path: Path, who: str, examples: int
+) -> None:
+    run(town, tmp_path, who, int(LONG or examples))
+
+
+def test_what_is_there_is_answered_as_the_document_says(town: Town, tmp_path: Path) -> None:
+    run(town, tmp_path, "admin", int(LONG or 12), names=True)
+
+
+def test_one_request_after_another_is_answered_as_the_document_says(town: Town, tmp_path: Path) -> None:
+    run(town, tmp_path, "admin", int(LONG or 5), phases="stateful")
+
+
+@pytest.mark.skipif(not LONG, reason="takes minutes: make test-fuzz runs it")
+@pytest.mark.parametrize("who", ["admin", "olga", "vera", ""])
+def test_every_edge_of_the_document_is_answered_as_it_says(town: Town, tmp_path: Path, who: str) -> None:
+    run(town, tmp_path, who, 1, phases="coverage")
