@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 from cloudmasterd.errors import CloudError, Forbidden, RemoteFault, Unauthenticated
 from cloudmasterd.rights import ANONYMOUS, Identity, Role
@@ -141,15 +141,8 @@ class Front:
             raise NotAcceptable(
                 f"{path[:200]} answers with {route.media} only: send Accept: {route.media}, */* or no Accept"
             )
-        if incoming.method not in SAFE and _is_cross_site(incoming):
-            raise CrossSite("another site sent this request: send it from a page of this cloud master")
         query = read_query(raw_query, route.params)
-        body = None
-        if route.body is not Body.DROPPED:
-            body = read_body(route.body, incoming.headers.get("Content-Type", ""), incoming.read())
-        # what answers anybody does nothing in anybody's name
-        if incoming.method not in SAFE and who.csrf and route.role is not None:
-            csrf.check(who.csrf, route.body, body, incoming.headers)
+        body = _take_body(route, who, incoming)
         origin = self.site.proxy.origin(incoming.headers, incoming.client)
         return route.answer(
             Asked(
@@ -197,6 +190,20 @@ class Front:
         if _is_page(path) and prefers_html(accept):
             return Reply(problem.status, self._failures.show(problem, path, who), HTML, headers=headers)
         return Reply(problem.status, problem.body(), PROBLEM, headers=headers)
+
+
+def _take_body(route: Route, who: Identity, incoming: Incoming) -> Any:
+    """The body of a request; raises CrossSite or StalePage where somebody else may have made it up."""
+    changing = incoming.method not in SAFE
+    if changing and _is_cross_site(incoming):
+        raise CrossSite("another site sent this request: send it from a page of this cloud master")
+    body = None
+    if route.body is not Body.DROPPED:
+        body = read_body(route.body, incoming.headers.get("Content-Type", ""), incoming.read())
+    # what answers anybody does nothing in anybody's name
+    if changing and who.csrf and route.role is not None:
+        csrf.check(who.csrf, route.body, body, incoming.headers)
+    return body
 
 
 def _is_page(path: str) -> bool:

@@ -20,7 +20,7 @@ SINGLE = frozenset(
 """What has one value. Of two, a web server in front may check the one and we take the other."""
 
 
-class HeadReader(HeaderReader):  # type: ignore[misc]  cheroot has no types
+class HeadReader(HeaderReader):
     """cheroot's, without what can be understood in two ways (RFC 9112, 5 and 11.2)."""
 
     def __call__(

@@ -5,12 +5,8 @@
 <%namespace name="people" file="people.mako"/>\
 <%block name="pace">0</%block>\
 <%block name="unscripted">This page needs no JavaScript.</%block>\
-<%block name="title">${"Error: " if told.failed else ""}${who.name}</%block>\
-<h1>${who.name}\
-% if user is not None and user.title:
- <span class="dim title">${user.title}</span>\
-% endif
-</h1>
+<%block name="title">${"Error: " if told.failed else ""}Account of ${who.name}</%block>\
+<h1>Account <span class="dim title">${who.name}${f", {user.title}" if user is not None and user.title else ""}</span></h1>
 ${people.done(told.done)}\
 % if told.failed:
 ${fields.summary(form, labels, told.failed)}\

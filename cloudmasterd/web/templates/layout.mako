@@ -28,7 +28,7 @@
 <a href="/api/v1/openapi.json">API</a>
 </nav>
 <div class="who">
-<a href="/account" title="${who.name}: ${who.role.value}"\
+<a href="/account" title="Account: ${who.role.value}"\
 % if section == "/account":
  aria-current="true"\
 % endif
