@@ -17,7 +17,7 @@ MAX_FIELDS = 100
 
 def made_of(secret: str, what: str) -> str:
     """What forms are to carry, for who holds `secret`, which cannot be told from it."""
-    return hmac.new(secret.encode(), f"csrf {what}".encode(), "sha256").hexdigest()[:40]
+    return hmac.digest(secret.encode(), f"csrf {what}".encode(), "sha256").hex()[:40]
 
 
 def check(wanted: str, kind: Body, body: Any, headers: Mapping[str, str]) -> None:
