@@ -316,3 +316,56 @@ def test_broken_classic_answers_leave_the_last_figures(house: House, monkeypatch
     house.fleet.refresh(["cloud1"])
     cloud = house.store.get_cloud("cloud1")
     assert cloud.state is CloudState.UNREACHABLE and cloud.machines == 2
+
+
+# Removed cloud instances.
+
+
+def remove(house: House, name: str) -> None:
+    house.fabric.without_certificate.add(name)
+    assert house.fleet.remove(name, "ann") == []
+
+
+def test_an_answer_that_was_under_way_does_not_bring_a_removed_one_back(house: House) -> None:
+    house.fabric.hung["cloud1"] = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        going = pool.submit(house.fleet.refresh, ["cloud1"])
+        assert house.fabric.waiting.acquire(timeout=10)
+        remove(house, "cloud1")
+        house.fabric.hung["cloud1"].set()
+        going.result(10)
+    assert [cloud.name for cloud in house.store.list_clouds()] == ["cloud2", "cloud3"]
+
+
+def test_nor_does_its_silence(house: House) -> None:
+    house.fleet.refresh(house.names)
+    house.fabric.hung["cloud1"] = threading.Event()
+    house.fabric.down["cloud1"] = DOWN
+    with ThreadPoolExecutor(1) as pool:
+        going = pool.submit(house.fleet.refresh, ["cloud1"])
+        assert house.fabric.waiting.acquire(timeout=10)
+        remove(house, "cloud1")
+        house.fabric.hung["cloud1"].set()
+        going.result(10)
+    assert [cloud.name for cloud in house.store.list_clouds()] == ["cloud2", "cloud3"]
+    assert house.machines() == {"m2": "cloud2", "m3": "cloud3"}
+
+
+def test_a_removed_one_is_not_found_and_not_asked(house: House) -> None:
+    house.fleet.refresh(house.names)
+    remove(house, "cloud1")
+    assert house.fleet.discover() == ["cloud2", "cloud3"]
+    asked = len(house.fabric.asked)
+    house.fleet.refresh(["cloud1"])
+    with pytest.raises(NotFound):
+        house.fleet.refresh_cloud("cloud1")
+    assert len(house.fabric.asked) == asked
+
+
+def test_a_removed_one_that_enrols_anew_is_there_again(house: House) -> None:
+    house.fleet.refresh(house.names)
+    remove(house, "cloud1")
+    house.fabric.without_certificate.clear()
+    assert house.fleet.discover() == house.names
+    house.fleet.refresh(house.names)
+    assert house.machines() == {"m1": "cloud1", "m2": "cloud2", "m3": "cloud3"}
