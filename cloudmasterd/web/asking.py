@@ -50,6 +50,12 @@ def asker_of(asked: Asked, clock: Clock) -> Asker:
     )
 
 
+def mark_of(asker: Asker) -> str:
+    """What a request is known by where its secret answer cannot be given twice; 64 hex digits, or empty."""
+    # hashed, because the key is the client's own and who keeps the mark need not know it
+    return "" if asker.place is None else hashlib.sha256(asker.place.encode("utf-8")).hexdigest()
+
+
 def version_of(asked: Asked, etag: str, revision: int) -> Optional[int]:
     """The revision that the change must find, out of If-Match; None when any will do.
 

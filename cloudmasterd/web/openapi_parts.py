@@ -144,8 +144,8 @@ PARAMETERS: dict[str, Node] = {
     "RequestId": _header_parameter(
         "X-Request-Id",
         "A name of the client's for this one request; the task, the audit record and the audit logs of the"
-        " cloud instances keep it. Send 1 to 64 letters, digits and `-`: whatever else is sent is passed over,"
-        " and replaced by one of ours.",
+        " cloud instances keep it. Send 1 to 64 letters, digits and `-`: whatever else is sent is passed"
+        " over, and replaced by one of ours.",
         {"type": "string"},
     ),
 }

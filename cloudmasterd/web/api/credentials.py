@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Optional
@@ -14,7 +13,7 @@ from cloudmasterd.people import checked_scope
 from cloudmasterd.rights import Role
 from cloudmasterd.web.api.people_bodies import parse_new_token
 from cloudmasterd.web.api.whoami import own_token
-from cloudmasterd.web.asking import asker_of
+from cloudmasterd.web.asking import asker_of, mark_of
 from cloudmasterd.web.exchange import NO_STORE, Asked, Reply, json_bytes
 from cloudmasterd.web.proxy import refuse_open
 from cloudmasterd.web.represent import list_json
@@ -57,9 +56,9 @@ class Tokens:
                 None if wanted.expires_s is None else now + timedelta(seconds=wanted.expires_s),
             ),
         )
-        place = asker_of(asked, self._site.clock).place
+        mark = mark_of(asker_of(asked, self._site.clock))
         token, secret = self._site.people.create_token(
-            user, wanted.title, granted.role, granted.scope, granted.expires_at, mark=_mark_of(place)
+            user, wanted.title, granted.role, granted.scope, granted.expires_at, mark=mark
         )
         return Reply(201, json_bytes({**token_json(token, now), "token": secret}), headers=(NO_STORE,))
 
@@ -127,9 +126,3 @@ def _whose(asked: Asked) -> Optional[str]:
 
 def _list(items: list[dict[str, object]]) -> Reply:
     return Reply(body=json_bytes(list_json(items, None)), headers=(NO_STORE,))
-
-
-def _mark_of(place: Optional[str]) -> str:
-    """What a request is known by, so that one that is sent twice makes one token."""
-    # hashed, because the key is the client's own and the database need not know it
-    return "" if place is None else hashlib.sha256(place.encode("utf-8")).hexdigest()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any
 
 from cloudmasterd.enrolment import DEFAULT_S, LONGEST_S, SHORTEST_S, EnrolmentToken, KnownToken
 from cloudmasterd.jsonbody import Field, WrongError, flag, invalid, read_object, text, whole
-from cloudmasterd.web.asking import asker_of
+from cloudmasterd.web.asking import asker_of, mark_of
 from cloudmasterd.web.exchange import NO_STORE, Asked, Reply, json_bytes
 from cloudmasterd.web.represent import list_json, moment
 from cloudmasterd.web.site import EnrolmentCases, Site
@@ -31,7 +30,7 @@ class EnrolmentTokens:
     def create(self, asked: Asked) -> Reply:
         """Make one; this answer alone has its secret. The same Idempotency-Key again is a conflict."""
         wanted = read_wanted(asked.body)
-        mark = mark_of(asker_of(asked, self._site.clock).key)
+        mark = mark_of(asker_of(asked, self._site.clock))
         made = self._site.enrolment.new_token(**wanted, mark=mark)
         return Reply(201, json_bytes(made_json(self._site.enrolment, made)), headers=(NO_STORE,))
 
@@ -53,12 +52,6 @@ def read_wanted(body: Any) -> dict[str, Any]:
     except WrongError as exc:
         raise invalid(exc.fields) from exc
     return {"name_glob": values["name"], "expires_s": values["expires_s"], "replace": values["replace"]}
-
-
-def mark_of(key: Optional[str]) -> str:
-    """What certmaster knows a request by, so that one that is sent twice makes one token."""
-    # hashed, because the key is the client's own and certmaster need not know it
-    return "" if key is None else hashlib.sha256(key.encode("utf-8")).hexdigest()
 
 
 def made_json(enrolment: EnrolmentCases, made: EnrolmentToken) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import Optional
 from cloudmasterd.enrolment import EnrolmentToken, KnownToken, WaitingRequest
 from cloudmasterd.errors import CertmasterUnreachable, CloudError, Conflict, NotFound
 from cloudmasterd.web import figures
-from cloudmasterd.web.api.enrolment import command_of, mark_of, read_wanted
+from cloudmasterd.web.api.enrolment import command_of, read_wanted
+from cloudmasterd.web.asking import mark_of
 from cloudmasterd.web.exchange import Asked, Reply
-from cloudmasterd.web.pages.asking import form_page, see_other
+from cloudmasterd.web.pages.asking import asker_of, form_page, see_other
 from cloudmasterd.web.pages.forms import Form, form_of, number
 from cloudmasterd.web.problems import status_of
 from cloudmasterd.web.site import Site
@@ -56,7 +57,7 @@ class EnrolmentPage:
                     "replace": form.has("replace"),
                 }
             )
-            made = self._site.enrolment.new_token(**wanted, mark=mark_of(form.key))
+            made = self._site.enrolment.new_token(**wanted, mark=mark_of(asker_of(asked, form)))
         except CloudError as exc:
             return self._page(asked, form.refused(exc, {}, LABELS), status_of(exc))
         return self._page(asked, FIRST, made=made)
