@@ -31,7 +31,7 @@ from certmaster.request import obtain_certificate, unsigned
 from certmaster.server import CertmasterServer
 from certmaster.service import Service
 from certmaster.shelf import Signed
-from certmaster.token_text import new_token_lines, read_duration, token_lines
+from certmaster.token_text import new_token_lines, read_duration, token_lines, waiting_lines
 from certmaster.tokens import DEFAULT_S
 
 log = logging.getLogger("certmaster")
@@ -62,6 +62,9 @@ def _ca_parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("-l", "--list", action="store_true", help="names that wait for a signature")
     what.add_argument("-s", "--sign", nargs="+", metavar="NAME", help="sign what waits under these names")
+    what.add_argument(
+        "--reject", nargs="+", metavar="NAME", help="let what waits under these names wait no more"
+    )
     what.add_argument("-c", "--clean", nargs="+", metavar="GLOB", help="remove requests, revoke certificates")
     what.add_argument("--revoke", nargs="+", metavar="GLOB", help="the same, and refuse their keys for ever")
     what.add_argument(
@@ -75,7 +78,7 @@ def _ca_parser() -> argparse.ArgumentParser:
     what.add_argument("--new-token", metavar="NAME", help="make a one-time token for a name or a glob")
     what.add_argument("--list-tokens", action="store_true", help="tokens of the last days, and their states")
     what.add_argument("--delete-token", nargs="+", metavar="ID", help="take tokens back")
-    parser.add_argument("--long", action="store_true", help="with --list-signed: show the days left, too")
+    parser.add_argument("--long", action="store_true", help="with --list and --list-signed: say more of each")
     parser.add_argument(
         "--expires", type=_duration, metavar="TIME", help="with --new-token: how long it is good (1h)"
     )
@@ -116,6 +119,11 @@ and genome_name=NAME where the token is for one name.
 
 --clean frees a name: its certificate is revoked, and the same machine may ask again. --revoke is for a
 machine that is not to be trusted any more. --list-signed warns of what ends within 30 days.
+--reject is for what waits: that key waits no more under that name until it is cleaned, or shows a token.
+
+The cloud master of this machine has a certificate, too. It is no machine's to be called, so names and globs
+mean it only where they have its sign, such as --list-signed 'cloudmaster@*'. When it is revoked the cloud
+master makes another key by itself.
 
 exit status: 0 done; 1 a name or token is unknown, refused or not all could be done, or a file cannot be
 used; 2 wrong usage
@@ -247,13 +255,13 @@ def _manage(arguments: argparse.Namespace) -> int:
 
 
 def _changes(arguments: argparse.Namespace) -> bool:
-    names = ("new_token", "delete_token", "sign", "clean", "revoke")
+    names = ("new_token", "delete_token", "sign", "reject", "clean", "revoke")
     return arguments.upgrade or any(getattr(arguments, name) is not None for name in names)
 
 
 def _look(authority: Authority, arguments: argparse.Namespace) -> int:
     if arguments.list:
-        return _show(authority.list_waiting())
+        return _show(waiting_lines(authority.describe_waiting(), arguments.long))
     if arguments.list_cert_hash is not None:
         return _show(authority.list_hashes(arguments.list_cert_hash))
     if arguments.fingerprint:
@@ -271,6 +279,8 @@ def _change(authority: Authority, arguments: argparse.Namespace) -> int:
         return _each(arguments.delete_token, lambda one: _delete_token(authority, one))
     if arguments.sign is not None:
         return _each(arguments.sign, lambda name: f"{name} signed: {authority.sign(name)}")
+    if arguments.reject is not None:
+        return _each(arguments.reject, lambda name: f"{name} rejected: removed {authority.reject(name)}")
     if arguments.upgrade:
         return _show([f"signed anew: {path}" for path in authority.upgrade()])
     remove, globs = authority.clean, arguments.clean

@@ -1,10 +1,11 @@
-"""What certmaster-ca reads and says of tokens: durations, the list, and what a new token is used with."""
+"""What certmaster-ca reads and says of tokens and requests: durations, lists, how a token is used."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
+from certmaster.shelf import Waiting
 from certmaster.tokens import Token, is_glob
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -47,4 +48,15 @@ def token_lines(tokens: Sequence[tuple[Token, str]]) -> list[str]:
         + ("  replaces" if token.replace else "")
         + (f"  by {token.claimed_name}" if token.claimed_name else "")
         for token, state in tokens
+    ]
+
+
+def waiting_lines(waiting: Sequence[Waiting], long: bool) -> list[str]:
+    """A line for each request: its name alone, as certmaster 0.28 prints it, or what tells it apart."""
+    if not long:
+        return [one.name for one in waiting]
+    return [
+        f"{one.name}  from {one.address or 'an address not known'}"
+        f"  since {one.since:%Y-%m-%d %H:%M} UTC  key {one.key_fingerprint or 'that cannot be read'}"
+        for one in waiting
     ]

@@ -240,3 +240,21 @@ def test_what_root_signs_belongs_to_the_authoritys_owner(keys: Sequence[bytes], 
         assert (done.returncode, done.stderr) == (0, "")
         for made in ("var/lib/certmaster/certs/" + NAME + ".cert", "etc/pki/certmaster/ca/serial.txt"):
             assert (root / made).stat().st_uid == nobody.pw_uid, made
+
+
+def test_what_waits_is_shown_with_what_tells_it_apart_and_rejected(
+    root: Path, keys: list[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(root)
+    put_waiting(root, keys[0], "a.example.org", "b.example.org")
+    assert cli.certmaster_ca(["--root", str(root), "--list", "--long"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    key = ca.read_request(ca.make_request(keys[0], "x")).key_fingerprint
+    assert lines[0].startswith("a.example.org  from an address not known  since 20")
+    assert lines[0].endswith(f"UTC  key {key}")
+    assert cli.certmaster_ca(["--root", str(root), "--reject", "a.example.org", "c.example.org"]) == 1
+    said = capsys.readouterr()
+    assert "a.example.org rejected: removed" in said.out
+    assert "nothing waits under the name 'c.example.org'" in said.err
+    assert cli.certmaster_ca(["--root", str(root), "--list"]) == 0
+    assert capsys.readouterr().out == "b.example.org\n"
