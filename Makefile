@@ -187,6 +187,7 @@ setup-rpm: .venv/stamp-test
 bench: setup-test ## measure beside what people would do without us
 	@benchmarks/refresh
 	@benchmarks/api
+	@benchmarks/door
 	@benchmarks/create
 	@benchmarks/fanout
 
