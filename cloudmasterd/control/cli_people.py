@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import pwd
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from cloudmasterd.acting import Deed, acting
 from cloudmasterd.clock import Clock
 from cloudmasterd.config import load_config
 from cloudmasterd.control.new_password import read_new_password
+from cloudmasterd.control.shell_user import shell_user
 from cloudmasterd.control.show_people import table_of_tokens, table_of_users, token_object, user_object
 from cloudmasterd.control.token_file import TokenFile
 from cloudmasterd.first import FirstPassword
@@ -54,7 +53,7 @@ def _add_users(commands: Commands[argparse.ArgumentParser]) -> None:
         "--no-password", action="store_true", help="through the web server in front only (behind_proxy)"
     )
     one = _add(commands, "change", "change what a user may do", _change_user)
-    one.add_argument("name", metavar="NAME")
+    one.add_argument("name", type=str.lower, metavar="NAME")
     one.add_argument("--role", choices=ROLES)
     _add_scope(one).add_argument("--no-scope", action="store_true", help="every machine instance again")
     one.add_argument("--title", metavar="TEXT", help="who that is")
@@ -62,18 +61,18 @@ def _add_users(commands: Commands[argparse.ArgumentParser]) -> None:
     able.add_argument("--disable", action="store_true", help="let in no more, neither them nor their tokens")
     able.add_argument("--enable", action="store_true", help="let in again")
     one = _add(commands, "password", "give a user another password, also when locked out", _password)
-    one.add_argument("name", metavar="NAME")
+    one.add_argument("name", type=str.lower, metavar="NAME")
     _add_password(one)
     one = _add(commands, "delete", "remove a user with all their tokens", _delete_user)
-    one.add_argument("name", metavar="NAME")
+    one.add_argument("name", type=str.lower, metavar="NAME")
 
 
 def _add_tokens(commands: Commands[argparse.ArgumentParser]) -> None:
     one = _add(commands, "list", "list the tokens, without their secrets", _list_tokens)
-    one.add_argument("--user", metavar="NAME", help="of this user only")
+    one.add_argument("--user", type=str.lower, metavar="NAME", help="of this user only")
     one.add_argument("--json", action="store_true", help="for scripts")
     one = _add(commands, "create", "make a token; it is shown this once", _create_token)
-    one.add_argument("--user", metavar="NAME", required=True, help="for whom it acts")
+    one.add_argument("--user", type=str.lower, metavar="NAME", required=True, help="for whom it acts")
     one.add_argument("--title", metavar="TEXT", required=True, help="what it is for")
     one.add_argument("--role", choices=ROLES, help="default: the user's")
     _add_scope(one)
@@ -122,18 +121,8 @@ def _days(text: str) -> int:
 def _opened(arguments: argparse.Namespace, clock: Clock, action: str) -> Iterator[People]:
     """The people of the cloud master; what is done to them goes on its record."""
     database = load_config(arguments.config, arguments.root).database
-    with open_beside(database, clock) as rows, acting(Deed(_who(), action)):
+    with open_beside(database, clock) as rows, acting(Deed(shell_user(), action)):
         yield People(rows, clock, Passwords(clock, arguments.cost), first=FirstPassword(database))
-
-
-def _who() -> str:
-    """Who sits at the shell, as far as the system knows: the account, and who became root with sudo."""
-    try:
-        account = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        account = f"uid {os.getuid()}"
-    sudo = os.environ.get("SUDO_USER", "")
-    return f"{account} (sudo by {sudo[:64]})" if sudo and sudo.isprintable() else account
 
 
 def _list_users(arguments: argparse.Namespace, clock: Clock) -> int:

@@ -83,7 +83,7 @@ def test_a_user_is_made_changed_and_removed_while_the_daemon_runs(shell: Shell) 
     )  # fmt: skip
     assert said == "made the user ann, operator, who signs in with a password\n"
     assert shell.access.log_in("ann", PASSWORD, HERE)[1].scopes == (frozenset({"team=web", "team=db"}),)
-    shell.well("user", "change", "ann", "--role", "admin", "--no-scope", "--title", "Ann")
+    shell.well("user", "change", "ANN", "--role", "admin", "--no-scope", "--title", "Ann")
     (_, ann) = json.loads(shell.well("user", "list", "--json"))
     assert (ann["role"], ann["scope"], ann["title"]) == ("admin", [], "Ann")
     assert PASSWORD not in json.dumps(ann) and "scrypt" not in json.dumps(ann)
