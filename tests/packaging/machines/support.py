@@ -82,9 +82,11 @@ def lend(master: Machine, other: Machine) -> None:
 
 def wait_until_ready(machine: Machine) -> None:
     """Until the cloud master answers through Apache."""
-    eventually(
-        lambda: status_of(machine, "/readyz", as_admin=False) == 200, f"{machine.name} to be ready", 60
-    )
+    try:
+        eventually(lambda: status_of(machine, "/readyz", as_admin=False) == 200, "an answer", 60)
+    except AssertionError as exc:
+        told = machine.said(f"{CURL} -sS {URL}/readyz 2>&1; journalctl --no-pager --boot --lines=50")
+        raise AssertionError(f"{machine.name} is not ready: {told}") from exc
 
 
 def main_pid(machine: Machine, service: str) -> str:
