@@ -69,6 +69,7 @@ class AccountPage:
     def change_password(self, asked: Asked) -> Reply:
         """Another password for who knows the present one; all other sessions end."""
         form = form_of(asked.body, PASSWORD_FIELDS)
+        _refuse_programs(asked)
         try:
             refuse_open(asked.origin.private, "both passwords")
             present, new, again = (as_typed(form, name) for name in PASSWORD_FIELDS)
@@ -94,6 +95,7 @@ class AccountPage:
     def end_session(self, asked: Asked) -> Reply:
         """Sign out one browser of the reader's; raises NotFound for one of somebody else."""
         form_of(asked.body, ())
+        _refuse_programs(asked)
         wanted = asked.names["session"]
         if wanted not in {session.id for session in self._site.people.list_sessions(asked.who.name)}:
             raise NotFound("you have no such session: it has ended, or was never yours")
@@ -103,6 +105,7 @@ class AccountPage:
     def end_sessions(self, asked: Asked) -> Reply:
         """Sign out everywhere, here too."""
         form_of(asked.body, ())
+        _refuse_programs(asked)
         self._site.people.end_sessions(asked.who.name)
         led = see_other(LOGIN)
         gone = cookies.taken(cookies.SESSION, asked.origin.tls)
@@ -111,10 +114,9 @@ class AccountPage:
     def create_token(self, asked: Asked) -> Reply:
         """Make a token and show it, once."""
         form = form_of(asked.body, TOKEN_FIELDS)
+        _refuse_programs(asked)
         try:
             refuse_open(asked.origin.private, "the token")
-            if asked.who.means is Means.TOKEN:
-                raise Forbidden("a token makes no tokens on this page: sign in, or POST /api/v1/tokens")
             days = _days(form)
             token, secret = self._site.people.create_token(
                 asked.who.name,
@@ -131,6 +133,7 @@ class AccountPage:
     def revoke_token(self, asked: Asked) -> Reply:
         """Let a token of the reader's be good for nothing; raises NotFound for one of somebody else."""
         form_of(asked.body, ())
+        _refuse_programs(asked)
         token = self._site.people.get_token(asked.names["token"])
         if token.user != asked.who.name:
             raise NotFound("you have no such token: your page /account lists those you have")
@@ -147,6 +150,7 @@ class AccountPage:
             who,
             section=PATH,
             user=user,
+            person=who.means is not Means.TOKEN,
             told=told,
             form=told.form,
             labels=LABELS,
@@ -164,6 +168,13 @@ class AccountPage:
             return self._site.people.get_user(who.name)
         except NotFound:
             return None
+
+
+def _refuse_programs(asked: Asked) -> None:
+    """Raises Forbidden for who comes with a token: what a token may take or give is for the REST interface,
+    which holds it against what that token may."""
+    if asked.who.means is Means.TOKEN:
+        raise Forbidden("this page is for people: sign in, or use /api/v1/tokens and /api/v1/sessions")
 
 
 def _days(form: Form) -> Optional[int]:

@@ -43,18 +43,18 @@ changed ${parts.ago(user.password_changed_at)}\
 % else:
 <section class="card" aria-labelledby="sessions">
 <div class="head"><h2 id="sessions">Where you are signed in</h2>\
-% if sessions:
+% if sessions and person:
 <form method="post" action="/account/sessions/end" data-busy="Signing out …">${fields.csrf()}<button class="btn quiet">Sign out everywhere</button></form>\
 % endif
 </div>
-${people.session_table(sessions, lambda one: f"/account/sessions/{one}/end", "You have no session in a browser.")}\
+${people.session_table(sessions, person and (lambda one: f"/account/sessions/{one}/end"), "You have no session in a browser.")}\
 </section>
 <section class="card" aria-labelledby="tokens">
 <h2 id="tokens">API tokens</h2>
-${people.token_table(tokens, lambda one: f"/account/tokens/{one}/revoke", "You have none. Programs show one instead of a password.")}\
+${people.token_table(tokens, person and (lambda one: f"/account/tokens/{one}/revoke"), "You have none. Programs show one instead of a password.")}\
 </section>
 <div class="pair">
-% if user.has_password:
+% if user.has_password and person:
 <form class="card" method="post" action="/account/password" data-busy="Changing it …" novalidate>${fields.csrf()}
 <h2>Change your password</h2>
 ${fields.secret(form, "present", labels["present"], autocomplete="current-password")}\
@@ -63,7 +63,7 @@ ${fields.secret(form, "again", labels["again"])}\
 <p class="buttons"><button class="btn">Change it</button></p>
 </form>
 % endif
-% if who.means is not means.TOKEN:
+% if person:
 <form class="card" method="post" action="/account/tokens" data-busy="Making it …" novalidate>${fields.csrf()}
 <h2>Make an API token</h2>
 ${fields.line(form, "title", labels["title"], "Such as: nightly backup.", required=True)}\

@@ -19,7 +19,7 @@
  <span class="sub always">${row.token.last_address}</span>\
 % endif
 </td><td class="n">\
-% if row.good:
+% if row.good and revoke:
 <form method="post" action="${revoke(row.token.id)}" data-busy="Revoking …">${fields.csrf()}<button class="btn quiet danger">Revoke<span class="vh"> the token for ${row.token.title}</span></button></form>\
 % endif
 </td></tr>
@@ -43,7 +43,7 @@
 <span class="sub">${row.session.address}, seen ${parts.ago(row.session.seen_at)}</span></th>\
 <td class="wide-only">${row.session.address}</td><td class="wide-only dim">${parts.ago(row.session.created_at)}</td>\
 <td class="wide-only dim">${parts.ago(row.session.seen_at)}</td><td class="n">\
-% if end is not None:
+% if end:
 <form method="post" action="${end(row.session.id)}" data-busy="Signing out …">${fields.csrf()}<button class="btn quiet">Sign out<span class="vh"> ${row.browser} at ${row.session.address}</span></button></form>\
 % endif
 </td></tr>

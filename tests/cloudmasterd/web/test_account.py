@@ -177,12 +177,20 @@ def test_one_is_offered_no_more_than_one_has(site: Guarded) -> None:
     assert 'value="viewer"' in form and 'value="operator"' not in form and 'value="admin"' not in form
 
 
-def test_a_token_makes_no_other_one_here(site: Guarded) -> None:
-    _, secret = site.people.create_token("jane", "old", Role.OPERATOR)
+def test_a_token_changes_nothing_here(site: Guarded) -> None:
+    other, _ = site.people.create_token("jane", "hers", Role.OPERATOR)
+    _, secret = site.people.create_token("jane", "little", Role.VIEWER)
+    person = site.signed_in(JANE)
+    (session,) = site.people.list_sessions("jane")
     browser = site.browser(Authorization=f"Bearer {secret}")
     assert "/account/tokens" not in browser.read("/account").actions
+    for path in (f"/account/tokens/{other.id}/revoke", f"/account/sessions/{session.id}/end",
+                 "/account/sessions/end"):  # fmt: skip
+        assert browser.post(path).status == 403
     assert browser.post("/account/tokens", title="x", role="viewer", scope="", days="").status == 403
-    assert len(site.people.list_tokens("jane")) == 1
+    assert browser.post("/account/password", present=JANE[1], new=NEW, again=NEW).status == 403
+    assert len(site.people.list_tokens("jane")) == 2 and person.get("/account").status == 200
+    assert site.people.get_token(other.id).revoked_at is None
 
 
 def test_secrets_do_not_go_over_plain_http(small: Any) -> None:

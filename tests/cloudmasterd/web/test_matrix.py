@@ -54,7 +54,10 @@ OTHERS = {
 # what takes more than a credential, of everybody: the login what its own page gave the browser, and the page
 # of an account no token
 FOR_ITS_PAGE = {("POST", "/login")}
-FOR_THOSE_SIGNED_IN = {("POST", "/account/tokens")}
+FOR_THOSE_SIGNED_IN = {
+    ("POST", "/account/password"), ("POST", "/account/tokens"), ("POST", "/account/tokens/{token}/revoke"),
+    ("POST", "/account/sessions/end"), ("POST", "/account/sessions/{session}/end"),
+}  # fmt: skip
 
 # Bodies that get as far as the rights: what is wrong in a body is told before.
 JSON_BODIES: Mapping[tuple[str, str], Any] = {
