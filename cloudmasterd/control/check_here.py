@@ -24,7 +24,7 @@ from cloudmasterd.control.findings import Finding, fault, judge_end, judge_mode,
 from cloudmasterd.control.places import Kind, Places, files_of
 from cloudmasterd.errors import CobblerError, StoreError
 from cloudmasterd.func_fabric import certificate_ends, open_own
-from cloudmasterd.store.copying import look_at
+from cloudmasterd.store.copying import look_at, look_at_record
 
 _ANYBODY = "others can read what must be secret, or change it"
 _OWN = "certificate of this cloud master"
@@ -109,6 +109,18 @@ def _database(where: Places) -> Iterator[Finding]:
         yield fault("database", health.problem, "stop cloudmasterd, then cloudmasterctl restore FILE --force")
     else:
         yield ok("database", f"{where.database} is sound, schema version {health.version}")
+        yield _record(where)
+
+
+def _record(where: Places) -> Finding:
+    verdict = look_at_record(where.database)
+    if verdict.whole:
+        return ok("audit", f"{verdict.head.count} records, whole from {verdict.first} on")
+    return fault(
+        "audit",
+        f"the record is not whole: {verdict.wrong[0]}",
+        "somebody wrote into the database past cloudmasterd: keep a copy, then cloudmasterctl audit verify",
+    )
 
 
 def _permissions(where: Places) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from cloudmasterd.control import archive
 from cloudmasterd.control.archive import BLOCK, Entry, Manifest, Source
 from cloudmasterd.control.change import Change
 from cloudmasterd.control.places import ASIDE, Kind, Place, Places, files_of, places
+from cloudmasterd.control.shell_user import shell_user
 from cloudmasterd.errors import BackupError, StoreTooNew
 from cloudmasterd.func_fabric import newer_list
 from cloudmasterd.store.copying import (
@@ -70,7 +71,7 @@ def restore(file: Path, root: Path, clock: Clock, *, force: bool, keep_tasks: bo
     with tempfile.TemporaryDirectory(prefix="cloudmasterctl-") as name:
         staged = _check(file, Path(name), root)
         database = staged.stage / staged.manifest.database
-        ended = end_unfinished(database, clock, staged.manifest.created_at, keep=keep_tasks)
+        ended = end_unfinished(database, clock, staged.manifest.created_at, keep=keep_tasks, by=shell_user())
         _refuse_certmaster(staged.here)
         with Change(root, clock.now().strftime("%Y%m%dT%H%M%SZ")) as change:
             change.claim(staged.here.database)

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Optional
 from urllib.parse import quote
 
+from cloudmasterd.acting import Deed
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import StoreError
 from cloudmasterd.model import StepState, Task, TaskState
+from cloudmasterd.record import Head, Verdict
+from cloudmasterd.store.audit_verify import verify
 from cloudmasterd.store.connection import BUSY_TIMEOUT_S, translated
 from cloudmasterd.store.lock import DatabaseLock
 from cloudmasterd.store.migrate import schema_version
@@ -21,6 +24,8 @@ from cloudmasterd.store.schema import MIGRATIONS
 from cloudmasterd.store.store import Store
 
 KNOWN_VERSION = MIGRATIONS[-1].version
+RECORDS_LOOKED_AT = 100_000  # of the audit, the latest: a second's work
+_FIRST_WITH_RECORD = 7
 COMPANIONS = ("", "-wal", "-shm")
 
 # Of each kind of task that installs: the step that begins what cannot be taken up later.
@@ -51,6 +56,14 @@ def look_at(path: Path) -> Health:
     return Health(
         version, f"rows of {broken[0]} refer to rows of {broken[2]} that are gone" if broken else ""
     )
+
+
+def look_at_record(path: Path) -> Verdict:
+    """Whether the end of its audit record is whole; StoreError when the database is not one of ours."""
+    with _reading(path) as raw:
+        if schema_version(raw, path) < _FIRST_WITH_RECORD:
+            return Verdict(Head())
+        return verify(raw, last=RECORDS_LOOKED_AT)
 
 
 def copy_database(path: Path, to: Path) -> int:
@@ -90,8 +103,10 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         yield raw
 
 
-def end_unfinished(path: Path, clock: Clock, taken_at: str, *, keep: bool = False) -> int:
+def end_unfinished(path: Path, clock: Clock, taken_at: str, *, keep: bool = False, by: str) -> int:
     """End the tasks of a copy as failed, with what they hold, and how many; brings it to our schema version.
+
+    That `by` put it back is on its audit record afterwards, which has nothing of what was done since.
 
     What was done on cloud instances since `taken_at` is not known here: a delete or a power-off that waited
     in line then may be what nobody wants any more. With `keep` only those end that installed something.
@@ -102,6 +117,8 @@ def end_unfinished(path: Path, clock: Clock, taken_at: str, *, keep: bool = Fals
         for task in pending:
             error = _CUT_OFF.format(when=taken_at)
             store.tasks.end(task.id, TaskState.FAILED, error, None, clock.now())
+        told = {"backup_of": taken_at, "ended_tasks": len(pending)}
+        store.audit.add(Deed(by, "restore", detail=told), durable=True)
     finally:
         store.close()
     return len(pending)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from certmaster.authority import Authority
 from certmaster.config import load_certmaster_config
+from cloudmasterd.acting import Deed
 from cloudmasterd.cobbler import parse_address
 from cloudmasterd.config import Config, load_config
 from cloudmasterd.control import check_here
@@ -33,7 +35,9 @@ from cloudmasterd.control.places import Places
 from cloudmasterd.errors import CloudRefused, CloudUnreachable, FabricError, RemoteFault
 from cloudmasterd.fabric import Answer, Call
 from cloudmasterd.func_fabric import obtain, open_own
+from cloudmasterd.store import Store
 from tests.cloudmasterd.control.conftest import CLOUD, unused_port, write
+from tests.cloudmasterd.store.test_audit_verify import tamper
 from tests.fakes import FakeClock
 
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
@@ -176,6 +180,18 @@ def test_a_damaged_database_is_found(config: Config, master: Places, clock: Fake
     master.database.write_bytes(data)
     (found,) = about("database", findings(config, master, clock))
     assert found.level is Level.FAULT and "restore" in found.remedy
+
+
+def test_a_record_that_somebody_wrote_into_is_found(config: Config, master: Places, clock: FakeClock) -> None:
+    with closing(Store(master.database)) as store:
+        for number in range(3):
+            store.audit.add(Deed("bob", f"do{number}"))
+    (found,) = about("audit", findings(config, master, clock))
+    assert (found.level, found.seen) == (Level.OK, "3 records, whole from 1 on")
+    tamper(master.database, "DELETE FROM audit WHERE id = 2")
+    (found,) = about("audit", findings(config, master, clock))
+    assert found.level is Level.FAULT
+    assert "removed: 2, before record 3" in found.seen and "audit verify" in found.remedy
 
 
 def test_a_missing_authority_is_found(config: Config, master: Places, clock: FakeClock) -> None:

@@ -17,6 +17,7 @@ import pytest
 from certmaster import ca
 from certmaster.authority import Authority
 from certmaster.config import load_certmaster_config
+from cloudmasterd.acting import Deed
 from cloudmasterd.control import archive
 from cloudmasterd.control.backup import write_backup
 from cloudmasterd.control.places import ASIDE, Places
@@ -71,6 +72,22 @@ def test_a_fresh_machine_becomes_the_same_master(
     store = Store(tmp_path / "fresh/var/lib/cloudmasterd/cloudmasterd.db")
     assert [cloud.name for cloud in store.list_clouds()] == [CLOUD]
     store.close()
+
+
+def test_a_restore_is_on_the_record_behind_what_the_backup_knew(
+    master: Places, tmp_path: Path, clock: FakeClock
+) -> None:
+    with closing(Store(master.database)) as store:
+        store.audit.add(Deed("bob", "before"))
+    file = tmp_path / "with-a-record.tar.gz"
+    write_backup(master, file, clock, images=False, force=False)
+    done = restore(file, tmp_path / "fresh", clock, force=False, keep_tasks=False)
+    with closing(Store(tmp_path / "fresh/var/lib/cloudmasterd/cloudmasterd.db")) as store:
+        entry, before = store.audit.list()
+        assert store.audit.verify().whole
+    assert (before.deed.action, entry.deed.action, entry.deed.means) == ("before", "restore", "local")
+    assert entry.deed.who
+    assert entry.deed.detail == {"backup_of": done.manifest.created_at, "ended_tasks": 1}
 
 
 def test_the_first_password_and_the_certificate_of_a_fresh_master_make_room_for_the_old_ones(
