@@ -15,6 +15,8 @@ from func import errors as func_errors
 from func import keeping
 from func.config import load_certmaster_config, load_overlord_config
 from func.keeping import FuncFiles as FuncFiles  # for those who may not import func
+from func.minion.cloudmaster import ACL_FILE as ACL_FILE
+from func.minion.cloudmaster import acl_text as acl_text
 from func.overlord.fanout import Fanout, Result
 from func.overlord.own import OwnCertificate as OwnCertificate
 

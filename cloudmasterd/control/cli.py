@@ -24,7 +24,7 @@ from cloudmasterd.control.findings import Level, worst
 from cloudmasterd.control.places import Kind, Places, places
 from cloudmasterd.control.restore import restore
 from cloudmasterd.errors import CloudError, ConfigError
-from cloudmasterd.func_fabric import open_func, open_own
+from cloudmasterd.func_fabric import ACL_FILE, acl_text, open_func, open_own
 from cloudmasterd.passwords import Cost
 
 WELL, NOT_WELL, BAD_CONFIG = 0, 1, 2
@@ -74,6 +74,13 @@ def _parser() -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=said, description=said)
         one.add_argument("--json", action="store_true", help="for scripts")
         one.set_defaults(act=act)
+    acl = commands.add_parser(
+        "acl",
+        help="what a minion has to allow this cloud master",
+        description=f"Print /etc/func/minion-acl.d/{ACL_FILE} of minions, which allows a cloud master what it"
+        " calls and no more. cloudmasterd-minion and cloudmaster-join bring it; this is for other minions.",
+    )
+    acl.set_defaults(act=_acl)
     _add_backup(commands)
     _add_restore(commands)
     add_people(commands)
@@ -142,6 +149,11 @@ def _check(arguments: argparse.Namespace, clock: Clock) -> int:
         for finding in findings:
             print("\n".join(finding.lines()))
     return NOT_WELL if level is Level.FAULT else WELL
+
+
+def _acl(arguments: argparse.Namespace, clock: Clock) -> int:
+    print(acl_text(), end="")
+    return WELL
 
 
 def _backup(arguments: argparse.Namespace, clock: Clock) -> int:
