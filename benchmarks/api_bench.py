@@ -29,8 +29,8 @@ TURNS = 7
 
 
 @contextlib.contextmanager
-def server(kind: str, path: Path, port: int) -> Iterator[None]:
-    """One of the two servers, running."""
+def server(kind: str, path: Path, port: int) -> Iterator[str]:
+    """One of the two servers, running; the token that it takes."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.api_server", kind, str(path), str(port)],
         stdin=subprocess.PIPE,
@@ -38,9 +38,10 @@ def server(kind: str, path: Path, port: int) -> Iterator[None]:
     )
     try:
         assert process.stdout is not None
-        if process.stdout.readline() != b"ready\n":
+        said, _, token = process.stdout.readline().decode().strip().partition(" ")
+        if said != "ready":
             raise RuntimeError(f"the server {kind!r} did not start; see above")
-        yield
+        yield token
     finally:
         process.kill()
         process.communicate()
@@ -49,8 +50,9 @@ def server(kind: str, path: Path, port: int) -> Iterator[None]:
 class Client:
     """A kept connection that asks again as soon as it is answered; counts only whole, right answers."""
 
-    def __init__(self, port: int, body: bytes) -> None:
-        self._request = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\n\r\n".encode()
+    def __init__(self, port: int, token: str, body: bytes) -> None:
+        known = f"Accept: */*\r\nAuthorization: Bearer {token}"
+        self._request = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{known}\r\n\r\n".encode()
         self._body = body
         self.sock = socket.create_connection(("127.0.0.1", port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -77,9 +79,9 @@ class Client:
         self.ask()
 
 
-def requests_per_second(port: int, body: bytes, connections: int, seconds: float) -> float:
+def requests_per_second(port: int, token: str, body: bytes, connections: int, seconds: float) -> float:
     """Keep that many connections busy for a while."""
-    clients = [Client(port, body) for _ in range(connections)]
+    clients = [Client(port, token, body) for _ in range(connections)]
     with selectors.DefaultSelector() as selector:
         for client in clients:
             selector.register(client.sock, selectors.EVENT_READ, client)
@@ -98,9 +100,10 @@ def measure(directory: Path, connections: int) -> list[Figure]:
     """Both servers in turns; the median of the turns' rates."""
     ports = free_ports()
     progress("filling the store with 200 cloud instances and 5,000 machine instances")
-    with server("ours", directory, ports.web):
+    with server("ours", directory, ports.web) as token:
         url = f"http://127.0.0.1:{ports.web}{PATH}"
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        known = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(known, timeout=30) as answer:
             body = answer.read()
         file = directory / "answer.json"
         file.write_bytes(body)
@@ -108,8 +111,8 @@ def measure(directory: Path, connections: int) -> list[Figure]:
             ours, bare = [], []
             for turn in range(TURNS):
                 progress(f"measuring, {turn + 1} of {TURNS}")
-                ours.append(requests_per_second(ports.web, body, connections, TURN_S))
-                bare.append(requests_per_second(ports.func, body, connections, TURN_S))
+                ours.append(requests_per_second(ports.web, token, body, connections, TURN_S))
+                bare.append(requests_per_second(ports.func, token, body, connections, TURN_S))
     name = f"GET {PATH}"
     beside = f"a bare CherryPy handler returning the same {len(body):,} bytes, {connections} connections"
     return [share_of(name, statistics.median(ours), "req/s", beside, statistics.median(bare), 0.6)]

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.api_server ours DIRECTORY PORT` serves the real site over a filled store;
 `python -m benchmarks.api_server bare FILE PORT` is the least a CherryPy handler can be: a file's bytes.
-Both say "ready" and end with their standard input.
+Both say "ready", ours with the token of a viewer behind it, and end with their standard input.
 """
 
 from __future__ import annotations
@@ -15,9 +15,15 @@ from pathlib import Path
 
 import cherrypy
 
+from cloudmasterd.access import Access
 from cloudmasterd.clock import SystemClock
 from cloudmasterd.model import CloudInstance, Inventory, MachineState, ObservedCloud, ObservedMachine
+from cloudmasterd.passwords import Passwords
+from cloudmasterd.people import People
+from cloudmasterd.rights import Role
 from cloudmasterd.store import Store
+from cloudmasterd.web.door import Entrance
+from cloudmasterd.web.proxy import NO_PROXY
 from cloudmasterd.web.server import mount
 from cloudmasterd.web.site import Site
 
@@ -65,14 +71,20 @@ class Bare:
         return self._body
 
 
-def serve_ours(directory: Path, port: int) -> None:
-    """Make CherryPy serve the real site."""
-    store = Store(directory / "cloudmasterd.db")
+def serve_ours(directory: Path, port: int) -> str:
+    """Make CherryPy serve the real site behind its real door; a token that opens it."""
+    store, clock = Store(directory / "cloudmasterd.db"), SystemClock()
     fill(store)
-    mount(Site(store, Nobody(), SystemClock(), "benchmark", 15, list), "127.0.0.1", port)
+    passwords = Passwords(clock)
+    people, access = People(store, clock, passwords), Access(store, clock, passwords)
+    viewer = people.create_user("benchmark", Role.VIEWER)
+    _, token = people.create_token(viewer.name, "benchmark", Role.VIEWER)
+    door = Entrance(access, NO_PROXY, store.web_key)
+    mount(Site(store, Nobody(), clock, "benchmark", 15, list, door=door), "127.0.0.1", port)
+    return token
 
 
-def serve_bare(file: Path, port: int) -> None:
+def serve_bare(file: Path, port: int) -> str:
     """Make CherryPy serve a file's bytes, with CherryPy's own defaults but for what talks or watches."""
     cherrypy.config.update(
         {
@@ -85,14 +97,15 @@ def serve_bare(file: Path, port: int) -> None:
         }
     )
     cherrypy.tree.mount(Bare(file.read_bytes()), "/api/v1")
+    return ""
 
 
 def main(argv: Sequence[str]) -> int:
     """Serve until standard input ends."""
     kind, path, port = argv[0], Path(argv[1]), int(argv[2])
-    (serve_ours if kind == "ours" else serve_bare)(path, port)
+    token = (serve_ours if kind == "ours" else serve_bare)(path, port)
     cherrypy.engine.start()
-    print("ready", flush=True)
+    print("ready", token, flush=True)
     sys.stdin.read()
     cherrypy.engine.exit()
     return 0
