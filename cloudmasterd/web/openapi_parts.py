@@ -34,6 +34,7 @@ IF_MATCH: Node = {"$ref": "#/components/parameters/IfMatch"}
 IDEMPOTENCY_KEY: Node = {"$ref": "#/components/parameters/IdempotencyKey"}
 PREFER: Node = {"$ref": "#/components/parameters/Prefer"}
 REQUEST_ID: Node = {"$ref": "#/components/parameters/RequestId"}
+AUDIT_REASON: Node = {"$ref": "#/components/parameters/AuditReason"}
 UNCHANGED: Node = {"304": {"$ref": "#/components/responses/NotModified"}}
 
 READ_PROBLEMS = ("400", "405", "406", "500", "503")
@@ -147,6 +148,9 @@ PARAMETERS: dict[str, Node] = {
         " cloud instances keep it. Send 1 to 64 letters, digits and `-`: whatever else is sent is passed"
         " over, and replaced by one of ours.",
         {"type": "string"},
+    ),
+    "AuditReason": _header_parameter(
+        "X-Audit-Reason", "Why, in a few words: the audit record keeps it.", {"type": "string"}
     ),
 }
 

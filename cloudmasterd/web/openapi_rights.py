@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from cloudmasterd.rights import Role
+from cloudmasterd.web.openapi_parts import AUDIT_REASON
 
 Node = dict[str, Any]
 
@@ -86,12 +87,14 @@ def _operation(method: str, operation: Node, problems: Mapping[str, Node]) -> No
     role = role_of(operation["operationId"])
     if role is None:
         return {**operation, "security": []}
-    session = {"session": [role.value]}
+    session, parameters = {"session": [role.value]}, list(operation.get("parameters", ()))
     if method not in _SAFE:
         session["csrf"] = [role.value]
+        parameters.append(AUDIT_REASON)
     responses = {**operation["responses"], **problems}
     return {
         **operation,
+        "parameters": parameters,
         "x-required-role": role.value,
         "security": [{"token": [role.value]}, session],
         "responses": dict(sorted(responses.items())),
