@@ -124,7 +124,7 @@ def report_sign_in(cloud: Cloud, log: Log, *, first_run: bool) -> None:
 
 def _shown(path: Path) -> str:
     """A path as it is said to somebody in the directory of the demo."""
-    return str(path.relative_to(Path.cwd()))
+    return os.path.relpath(path)  # var may be a link to elsewhere
 
 
 def watch(cloud: Cloud, log: Log) -> None:
