@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from cloudmasterd.access import Access
 from cloudmasterd.accounts import FIRST_ADMIN, SessionLimits
@@ -35,9 +35,9 @@ class Folk:
         self.people.create_user(FIRST_ADMIN, Role.ADMIN, PASSWORD)
         self.access = self.new_access(**settings)
 
-    def new_access(self, **settings: Any) -> Access:
-        """The way in as after a restart of the daemon."""
-        return Access(self.store, self.clock, self.passwords, limits=LIMITS, **settings)
+    def new_access(self, passwords: Optional[Passwords] = None, **settings: Any) -> Access:
+        """The way in as after a restart of the daemon, with other passwords when they are given."""
+        return Access(self.store, self.clock, passwords or self.passwords, limits=LIMITS, **settings)
 
     def log_in(self, name: str = FIRST_ADMIN, password: str = PASSWORD, address: str = HERE) -> str:
         """The secret of a new session."""

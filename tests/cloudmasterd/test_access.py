@@ -209,7 +209,7 @@ def test_a_password_that_changes_while_it_is_checked_opens_nothing(folk: Folk) -
             folk.people.set_password(FIRST_ADMIN, OTHER)
             return right
 
-    folk.access._passwords = Slow(folk.clock, Cost(2, 1, 1))
+    folk.access = folk.new_access(Slow(folk.clock, WEAK))
     with pytest.raises(Unauthenticated, match=WRONG):
         folk.log_in()
     assert folk.people.list_sessions() == []
@@ -217,7 +217,7 @@ def test_a_password_that_changes_while_it_is_checked_opens_nothing(folk: Folk) -
 
 def test_a_password_kept_with_too_little_work_is_kept_better_from_the_next_sign_in_on(folk: Folk) -> None:
     before = folk.store.users.password_of(FIRST_ADMIN)
-    folk.access._passwords = Passwords(folk.clock, Cost(3, 1, 1))
+    folk.access = folk.new_access(Passwords(folk.clock, Cost(3, 1, 1)))
     secret = folk.log_in()
     after = folk.store.users.password_of(FIRST_ADMIN)
     assert before is not None and after is not None
@@ -257,14 +257,19 @@ def test_no_storm_of_guesses_locks_the_owner_out(folk: Folk) -> None:
 
 def test_what_nobody_looked_at_for_want_of_time_is_no_failure(folk: Folk) -> None:
     class Busy(Passwords):
-        def check(self, password: str, phc: Optional[str], *, known: bool = False) -> bool:
-            raise TooManyAttempts("busy", 5)
+        busy = True
 
-    folk.access._passwords = Busy(folk.clock)
+        def check(self, password: str, phc: Optional[str], *, known: bool = False) -> bool:
+            if self.busy:
+                raise TooManyAttempts("busy", 5)
+            return super().check(password, phc, known=known)
+
+    passwords = Busy(folk.clock, WEAK)
+    folk.access = folk.new_access(passwords)
     for _ in range(50):
         with pytest.raises(TooManyAttempts, match="busy"):
             folk.log_in()
-    folk.access._passwords = folk.passwords
+    passwords.busy = False
     assert folk.log_in()
 
 
@@ -276,7 +281,7 @@ def test_who_signed_in_from_there_before_goes_first(folk: Folk) -> None:
             seen.append(known)
             return super().check(password, phc, known=known)
 
-    folk.access._passwords = Watched(folk.clock, WEAK)
+    folk.access = folk.new_access(Watched(folk.clock, WEAK))
     for address in (HERE, HERE, THERE):
         folk.log_in(address=address)
     assert seen == [False, True, False]
