@@ -123,8 +123,10 @@ def test_the_keyboard_is_enough(browser: Browser, cloud: Cloud) -> None:
     browser.wait_for_path("/login")
 
 
-@pytest.mark.parametrize("page", ["account", "users", "users/admin", "users/admin/delete"])
-def test_the_pages_about_people_fit_a_phone(browser: Browser, cloud: Cloud, page: str) -> None:
+@pytest.mark.parametrize(
+    "page", ["account", "users", "users/admin", "users/admin/delete", "audit", "enrolment"]
+)
+def test_the_pages_for_admins_fit_a_phone(browser: Browser, cloud: Cloud, page: str) -> None:
     sign_in(browser, cloud)
     browser.narrow()
     browser.open(f"{cloud.url}{page}")

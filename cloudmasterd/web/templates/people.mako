@@ -57,7 +57,7 @@
 <%def name="password(fresh)">\
 <section class="card prose" aria-labelledby="fresh">
 <h2 id="fresh">The password of ${fresh.user.name}</h2>
-<p><strong>It is shown this once.</strong> Give it to ${fresh.user.name} in a way that nobody else can read; on the page of their name they change it to one of their own.</p>
+<p><strong>It is shown this once.</strong> Give it to ${fresh.user.name} in a way that nobody else can read. On the page Account, which is behind the name at the top, it is changed to one that ${fresh.user.name} alone knows.</p>
 <pre><code>${fresh.password}</code></pre>
 </section>
 </%def>\
