@@ -46,9 +46,9 @@ SETTINGS = (
     Setting(
         "listen_addr",
         "127.0.0.1",
-        "Address the pages and the REST interface listen on. What they serve goes over plain HTTP: on an"
-        " address that is not of the loopback, no password is taken and no secret given out, unless"
-        " behind_proxy is set.",
+        "Address the pages and the REST interface listen on, in plain HTTP. From another machine no password is"
+        " taken and no secret given out that way: it comes by a web server in front that speaks TLS, see"
+        " behind_proxy.",
         address,
     ),
     Setting("listen_port", 8107, "TCP port they listen on.", whole_number(1, 65535)),
