@@ -31,7 +31,8 @@ _KEY_BYTES = 32
 _PHC = re.compile(
     r"\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{4,128})\$([A-Za-z0-9+/]{16,128})"
 )
-_MOST_LN, _MOST_R, _MOST_P = 20, 32, 16  # what a spoiled database may make us do
+_MOST_BYTES = 256 << 20  # what a spoiled database may make us take, and do
+_MOST_P = 16
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,16 @@ class Cost:
     def work(self) -> int:
         """What an attacker has to do for a guess, in units that only compare."""
         return (1 << self.ln) * self.r * self.p
+
+    @property
+    def memory_bytes(self) -> int:
+        """What one run takes."""
+        return 128 * self.r << self.ln
+
+    @property
+    def sound(self) -> bool:
+        """Whether it is one that scrypt knows (RFC 7914, section 2), and that we are ready to run."""
+        return 1 <= self.ln < 16 * self.r and 1 <= self.p <= _MOST_P and self.memory_bytes <= _MOST_BYTES
 
 
 @dataclass(frozen=True)
@@ -120,7 +131,7 @@ class Passwords:
                 n=1 << cost.ln,
                 r=cost.r,
                 p=cost.p,
-                maxmem=256 * (1 << cost.ln) * cost.r + 128 * cost.r * cost.p + (1 << 20),
+                maxmem=2 * cost.memory_bytes + (1 << 20),
                 dklen=length,
             )
 
@@ -149,11 +160,11 @@ def _read(phc: str) -> Optional[_Kept]:
     found = _PHC.fullmatch(phc)
     if found is None:
         return None
-    ln, r, p = (int(number) for number in found.groups()[:3])
-    if not (1 <= ln <= _MOST_LN and 1 <= r <= _MOST_R and 1 <= p <= _MOST_P):
+    cost = Cost(*(int(number) for number in found.groups()[:3]))
+    if not cost.sound:
         return None
     salt, key = (_from_base64(text) for text in found.groups()[3:])
-    return None if salt is None or key is None else _Kept(Cost(ln, r, p), salt, key)
+    return None if salt is None or key is None else _Kept(cost, salt, key)
 
 
 def _to_base64(data: bytes) -> str:

@@ -63,6 +63,12 @@ def _typed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+@pytest.mark.parametrize("cost", [Cost(15, 1, 1), Cost(1, 1, 16), Cost(10, 8, 16), Cost(12, 64, 1)])
+def test_every_sound_cost_can_be_run(cost: Cost) -> None:
+    passwords = Passwords(FakeClock(), cost)
+    assert passwords.check(PASSWORD, passwords.hash(PASSWORD))
+
+
 def test_two_users_with_one_password_do_not_show(passwords: Passwords) -> None:
     assert passwords.hash(PASSWORD) != passwords.hash(PASSWORD)
 
@@ -76,9 +82,13 @@ def test_where_there_is_no_password_none_is_right_and_it_takes_the_same_work(
     assert passwords.runs == before + 1
 
 
-@pytest.mark.parametrize(
-    "cost", ["ln=40,r=8,p=1", "ln=15,r=99,p=1", "ln=15,r=8,p=99", "ln=0,r=8,p=1", "ln=2,r=0,p=1"]
-)
+UNSOUND = [
+    "ln=40,r=8,p=1", "ln=20,r=32,p=1", "ln=18,r=16,p=1", "ln=15,r=99,p=1", "ln=15,r=8,p=99", "ln=0,r=8,p=1",
+    "ln=2,r=0,p=1", "ln=2,r=1,p=0", "ln=17,r=1,p=1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("cost", UNSOUND)
 def test_a_spoiled_database_cannot_make_us_work_for_hours(passwords: Passwords, cost: str, caplog) -> None:
     spoiled = passwords.hash(PASSWORD).replace("ln=2,r=1,p=1", cost)
     with caplog.at_level(logging.ERROR):
