@@ -328,6 +328,17 @@ def test_a_page_of_one_is_not_taken_for_that_of_another(site: Guarded) -> None:
     )
 
 
+def test_no_answer_to_one_is_kept_for_another(site: Guarded) -> None:
+    browser = site.signed_in(JANE)
+    for path in ("/", "/account", "/api/v1/machines", "/api/v1/whoami", "/nothing"):
+        answer = browser.get(path, Accept="*/*")
+        assert {"Cookie", "Authorization"} <= set(answer.headers["vary"].split(", ")), path
+        assert answer.headers["cache-control"] in ("no-store", "no-cache"), path
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    style = next(link for link in browser.read("/").links if link.endswith(".css"))
+    assert "vary" not in site.browser().get(style).headers, "which is everybody's"
+
+
 def test_the_pages_hold_no_script_and_nobody_frames_them(site: Guarded) -> None:
     headers = site.browser().get("/login").headers
     policy = headers["content-security-policy"]
