@@ -50,7 +50,7 @@ Records ${f"{verdict.first:,}"} to ${f"{verdict.head.count:,}"} are whole; <code
 <thead><tr><th scope="col">When (UTC)</th><th scope="col">Who</th><th scope="col">Did what</th><th scope="col">Result</th><th scope="col" class="n wide-only">Record</th></tr></thead>
 <tbody>
 % for row in rows:
-<tr id="r${row.entry.id}"><td>${row.entry.at[:10]}<span class="sub always">${row.entry.at[11:19]}</span></td><td>${row.who}<span class="sub always">${row.how}</span></td><td>${row.entry.deed.action} \
+<tr id="r${row.entry.id}"><td><span class="day">${row.entry.at[:10]}</span><span class="sub always">${row.entry.at[11:19]}</span></td><td>${row.who}<span class="sub always">${row.how}</span></td><td>${row.entry.deed.action} \
 % if row.page is not None:
 <a href="${row.page}">${row.entry.deed.target}</a>\
 % else:
