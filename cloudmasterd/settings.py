@@ -46,8 +46,8 @@ SETTINGS = (
     Setting(
         "listen_addr",
         "127.0.0.1",
-        "Address the pages and the REST interface listen on, in plain HTTP. From another machine no password is"
-        " taken and no secret given out that way: it comes by a web server in front that speaks TLS, see"
+        "Address the pages and the REST interface listen on, in plain HTTP. From another machine no password"
+        " is taken and no secret given out that way: it comes by a web server in front that speaks TLS, see"
         " behind_proxy.",
         address,
     ),

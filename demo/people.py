@@ -5,14 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ADMIN = "admin"
-TITLE = "make-run"
+_CREATE = ("token", "create", "--user", ADMIN, "--title", "make-run", "--file")
 
 
 class TokenError(Exception):
@@ -38,11 +38,12 @@ class Admin:
         return self.password_file.read_text(encoding="utf-8").strip()
 
     def token(self) -> str:
-        """The API token; empty when there is none."""
+        """The API token; empty when there is none, or something else in the file."""
         try:
-            return self.token_file.read_text(encoding="ascii").strip()
+            text = self.token_file.read_text(encoding="utf-8", errors="replace").strip()
         except FileNotFoundError:
             return ""
+        return text if re.fullmatch("[A-Za-z0-9_-]+", text) else ""
 
     def headers(self) -> dict[str, str]:
         """What a request of the admin's carries."""
@@ -77,6 +78,3 @@ def make_token(root: Path, file: Path) -> None:
     )
     if done.returncode != 0:
         raise TokenError(f"no API token could be made: {(done.stderr or done.stdout).strip()}")
-
-
-_CREATE: Sequence[str] = ("token", "create", "--user", ADMIN, "--title", TITLE, "--file")

@@ -174,7 +174,7 @@ def test_an_admins_token_is_kept_and_made_anew_when_it_is_none_any_more(director
             running.process.terminate()
             assert running.process.wait(20) == 0
         if spoil == "the file":
-            file.write_text("cmt_0123456789ab_guessed\n")
+            file.write_text("cmt_0123456789ab_guessed\nund was ganz anderes: ü\n")
     assert kept[0] == kept[1], "it is used again while it works"
     assert len(set(kept)) == 3, "and only then"
 
