@@ -15,6 +15,7 @@ from cloudmasterd.errors import (
     CloudUnreachable,
     CobblerUnreachable,
     Conflict,
+    Forbidden,
     Invalid,
     NotFound,
     StaleVersion,
@@ -135,6 +136,16 @@ def test_the_same_request_gives_the_same_task(works: Rebuilding) -> None:
 def test_a_stale_revision_is_refused(works: Rebuilding) -> None:
     with pytest.raises(StaleVersion):
         works.rebuilds.rebuild(CLOUD, RebuildSpec(PROFILE, BOTH), ASKER, revision=0)
+
+
+def test_who_is_bound_to_tags_erases_nothing_whatever_it_carries(works: Rebuilding) -> None:
+    for living in works.store.list_machines():
+        works.store.change_machine(living.uuid, tags={"team": "web"})
+    with pytest.raises(Forbidden, match="cloud1.* carries no tags, and your rights are bound to team=web"):
+        works.rebuilds.rebuild(
+            CLOUD, RebuildSpec(PROFILE, BOTH), replace(ASKER, scopes=(frozenset({"team=web"}),))
+        )
+    assert works.store.tasks.list() == []
 
 
 @pytest.mark.parametrize(
