@@ -36,14 +36,14 @@ class TokenStore:
         self._readers = readers
 
     def add(self, token: ApiToken, secret: str) -> ApiToken:
-        """A new token that is shown as `secret`; NotFound without its user, Conflict for an id that is there."""
+        """A new token that is shown as `secret`; NotFound without its user, Conflict for a taken id."""
 
         def work(unit: Unit) -> ApiToken:
             user = get_user(unit.connection, token.user)
             if unit.raw.execute("SELECT 1 FROM token WHERE id = ?", (token.id,)).fetchone():
                 raise Conflict(
-                    f"this request made the token {token.id} already, and its secret was in that answer alone:"
-                    " delete that token, and ask under another Idempotency-Key"
+                    f"this request made the token {token.id} already, and its secret was in that answer"
+                    " alone: revoke that token, and ask under another Idempotency-Key"
                 )
             unit.changed = True
             unit.raw.execute(

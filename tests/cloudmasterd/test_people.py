@@ -182,6 +182,15 @@ def test_a_token_is_listed_for_good_without_its_secret(folk: Folk) -> None:
         folk.people.revoke_token("x")
 
 
+def test_a_mark_makes_one_token(folk: Folk) -> None:
+    mark = "0123456789ab" + "0" * 52
+    made, secret = folk.people.create_token(FIRST_ADMIN, "x", Role.VIEWER, mark=mark)
+    assert made.id == mark[:12] and mark[12:] not in secret
+    with pytest.raises(Conflict, match="this request made the token 0123456789ab already"):
+        folk.people.create_token(FIRST_ADMIN, "x", Role.VIEWER, mark=mark)
+    assert folk.people.list_tokens() == [made]
+
+
 def test_a_token_that_would_be_good_for_nothing_is_not_made(folk: Folk) -> None:
     folk.people.create_user("ann", Role.VIEWER, PASSWORD)
     with pytest.raises(Invalid, match="a token of ann cannot have the role operator: give viewer or less"):
