@@ -196,7 +196,7 @@ def test_nothing_is_amiss_on_a_machine_that_joined(pair: Pair, joined: Seen) -> 
     assert support.faults_in_journal(pair.minion) == []
     assert pair.minion.said("systemctl is-system-running") == "running"
     changed = pair.minion.said("rpm -V func certmaster cloudmasterd-minion genome-replace-self").splitlines()
-    edited = {"/etc/certmaster/minion.conf", "/etc/func/modules/Virt.conf"}
+    edited = {"/etc/certmaster/minion.conf", "/etc/func/minion.conf", "/etc/func/modules/Virt.conf"}
     assert {line.split()[-1] for line in changed} == edited
 
 
