@@ -229,6 +229,7 @@ class Connection(HTTPConnection):
     """A connection over our Reader and Writer."""
 
     refused = False
+    answered = False  # the last request, after which nothing more is said
 
     def __init__(self, server: Any, sock: socket.socket, makefile: Any = None) -> None:
         super().__init__(server, sock, _file)
@@ -237,7 +238,9 @@ class Connection(HTTPConnection):
         """Serve one gathered request; whether the connection stays open."""
         self.rfile.begin()
         serve: Callable[[], bool] = super().communicate
-        return serve()
+        stays_open = serve()
+        self.answered = not stays_open
+        return stays_open
 
     def expire(self) -> None:
         """Tell a client that its request took too long, without waiting for it."""
@@ -251,7 +254,7 @@ class Connection(HTTPConnection):
         """Close the socket; a refused client gets a moment to read the refusal."""
         if self.refused:
             self._drain()
-        elif self.rfile.has_data() and not self.rfile.complete():
+        elif not self.answered and self.rfile.has_data() and not self.rfile.complete():
             self.expire()
         super().close()
 

@@ -194,6 +194,13 @@ def test_a_body_is_dropped_and_the_connection_goes_on(small: Any) -> None:
     assert answer.count(b"HTTP/1.1 200 OK") == 3
 
 
+def test_a_refusal_is_the_last_word_though_nobody_read_the_body(small: Any) -> None:
+    path = b"/api/v1/machines/build1/start"
+    post = b"POST %s HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: cross-site\r\nContent-Length: 5\r\n" % path
+    answer = exchange(small, post + b"Connection: close\r\n\r\nabcde")
+    assert answer.startswith(b"HTTP/1.1 403 ") and answer.count(b"HTTP/1.1 ") == 1
+
+
 def test_a_request_may_come_in_pieces(world: Any) -> None:
     request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     with closing(connect(world)) as sock:
