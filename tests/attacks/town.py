@@ -151,8 +151,10 @@ class Town:
         finally:
             connection.close()
 
-    def raw(self, data: bytes, timeout_s: float = 15.0, port: Optional[int] = None) -> bytes:
-        """All that comes back for these bytes, until the other end closes or is silent for a second."""
+    def raw(
+        self, data: bytes, timeout_s: float = 15.0, port: Optional[int] = None, silence_s: float = 1.0
+    ) -> bytes:
+        """All that comes back for these bytes, until the other end closes, or is silent after it began."""
         with socket.create_connection(("127.0.0.1", port or self.port), timeout=timeout_s) as sock:
             sock.sendall(data)
             found = b""
@@ -164,7 +166,7 @@ class Town:
                 if not more:
                     return found
                 found += more
-                sock.settimeout(1.0)
+                sock.settimeout(silence_s)
 
     def form(
         self, target: str, fields: Mapping[str, str], who: Optional[Person] = None, **headers: str
