@@ -72,7 +72,7 @@ ${fields.key(key)}
 <tr><th scope="row">${one.name}<span class="sub always">key ${one.key_fingerprint or "that cannot be read"}</span><span class="sub">${one.address or "address not known"} ${parts.ago(one.since)}</span></th><td class="wide-only">${one.address or "not known"}</td><td class="n wide-only dim">${parts.ago(one.since)}</td><td class="n">\
 % for verb, words, kind in (("sign", "Sign", ""), ("reject", "Reject", " danger")):
 % if one.key_fingerprint or verb == "reject":
-<form class="inline" method="post" action="/enrolment/requests/${one.name | u}/${verb}" data-busy="…">${fields.csrf()}<input type="hidden" name="key_fingerprint" value="${one.key_fingerprint}"><button class="btn quiet${kind}">${words}<span class="vh"> ${one.name}</span></button></form>
+<form method="post" action="/enrolment/requests/${one.name | u}/${verb}" data-busy="…">${fields.csrf()}<input type="hidden" name="key_fingerprint" value="${one.key_fingerprint}"><button class="btn quiet${kind}">${words}<span class="vh"> ${one.name}</span></button></form>
 % endif
 % endfor
 </td></tr>
