@@ -125,8 +125,9 @@ SETTINGS = (
     Setting(
         "certmaster_socket",
         Path("/run/certmaster/admin.sock"),
-        "Where certmaster is asked for one-time tokens: admin_socket of its certmaster.conf. The user"
-        " cloudmasterd runs as must be in the group that admin_group names there.",
+        "Where certmaster is asked for one-time tokens, who waits, and this cloud master's own certificate:"
+        " admin_socket of its certmaster.conf. The user cloudmasterd runs as must be in the group that"
+        " admin_group names there, or in certmaster's own.",
         absolute_path,
     ),
     Setting(
