@@ -43,8 +43,8 @@ def sign_out(cloud: Cloud, session: str) -> None:
     assert (answer.status, answer.headers["location"]) == (303, "/login")
 
 
-def sign_in(browser: Browser, cloud: Cloud) -> str:
-    """Make a browser one in which the first admin has signed in; the session."""
-    session = session_of(cloud)
+def sign_in(browser: Browser, cloud: Cloud, user: str = "admin", password: str = "") -> str:
+    """Make a browser one in which somebody has signed in, by default the first admin; the session."""
+    session = session_of(cloud, user, password)
     browser.take_cookie(cloud.url, SESSION, session)
     return session

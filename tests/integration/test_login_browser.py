@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from demo.cloud import Cloud
 from tests.integration.browser import Browser, chromium
 from tests.integration.signing_in import sign_in, sign_out
-from tests.integration.support import eventually
+from tests.integration.support import ask, eventually
 
 pytestmark = pytest.mark.skipif(
     chromium() is None, reason="chromium is not installed: make setup-test installs it"
@@ -121,6 +122,21 @@ def test_the_keyboard_is_enough(browser: Browser, cloud: Cloud) -> None:
     assert browser.run("document.activeElement.innerText") == "Sign out"
     browser.press("Enter")
     browser.wait_for_path("/login")
+
+
+def test_a_page_is_not_that_of_one_with_the_figures_of_another(browser: Browser, cloud: Cloud) -> None:
+    somebody = {"name": "victor", "role": "viewer", "password": "only to look around"}
+    made = ask(
+        cloud, "POST", "/api/v1/users", body=json.dumps(somebody).encode(),
+        headers={"Content-Type": "application/json"},
+    )  # fmt: skip
+    assert made.status == 201, made.body
+    sign_in(browser, cloud)
+    browser.open(f"{cloud.url}machines")
+    browser.wait_for("Create a machine")
+    sign_in(browser, cloud, "victor", "only to look around")
+    browser.wait_for("victor")
+    assert "admin" not in browser.seen() and "Create a machine" not in browser.seen()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from cloudmasterd.errors import CloudError, Forbidden, Invalid, NotFound, Unauth
 from cloudmasterd.rights import Identity, Means, Role
 from cloudmasterd.web import cookies
 from cloudmasterd.web.exchange import Asked, Reply
-from cloudmasterd.web.pages.asking import form_page, see_other
+from cloudmasterd.web.pages.asking import and_headers, form_page, see_other
 from cloudmasterd.web.pages.forms import Form, form_of
 from cloudmasterd.web.pages.people_forms import ROLES, as_typed, role_of, scope_of
 from cloudmasterd.web.pages.people_rows import rows_of_sessions, rows_of_tokens
@@ -107,9 +107,7 @@ class AccountPage:
         form_of(asked.body, ())
         _refuse_programs(asked)
         self._site.people.end_sessions(asked.who.name)
-        led = see_other(LOGIN)
-        gone = cookies.taken(cookies.SESSION, asked.origin.tls)
-        return Reply(led.status, content_type=led.content_type, headers=(*led.headers, gone))
+        return and_headers(see_other(LOGIN), cookies.taken(cookies.SESSION, asked.origin.tls))
 
     def create_token(self, asked: Asked) -> Reply:
         """Make a token and show it, once."""
@@ -158,7 +156,6 @@ class AccountPage:
             days=DAYS,
             tokens=rows_of_tokens(tokens, self._site.clock.now()),
             sessions=rows_of_sessions(sessions, who.credential),
-            private=asked.origin.private,
         )
         return form_page(body, status)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from http import HTTPStatus
 
 from cloudmasterd import acting
@@ -33,6 +34,11 @@ def asker_of(asked: Asked, form: Form) -> Asker:
 def see_other(path: str) -> Reply:
     """Lead the browser to a page, by GET."""
     return Reply(HTTPStatus.SEE_OTHER, content_type=HTML, headers=(NO_STORE, ("Location", path)))
+
+
+def and_headers(reply: Reply, *headers: tuple[str, str]) -> Reply:
+    """The same with more headers."""
+    return replace(reply, headers=(*reply.headers, *headers))
 
 
 def to_task(number: int) -> Reply:

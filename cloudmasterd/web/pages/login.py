@@ -11,8 +11,9 @@ from cloudmasterd.rights import Means
 from cloudmasterd.web import cookies, csrf
 from cloudmasterd.web.exchange import HTML, NO_STORE, Asked, Reply
 from cloudmasterd.web.figures import sentence
-from cloudmasterd.web.pages.asking import see_other
+from cloudmasterd.web.pages.asking import and_headers, see_other
 from cloudmasterd.web.pages.forms import Form, form_of
+from cloudmasterd.web.pages.people_forms import as_typed
 from cloudmasterd.web.proxy import refuse_open
 from cloudmasterd.web.redirects import LOGIN, safe_next
 from cloudmasterd.web.site import Site
@@ -22,8 +23,8 @@ from cloudmasterd.web.validate import Param
 LABELS = {"user": "User", "password": "Password"}
 PARAMS = (Param("next", lambda texts: safe_next(texts[0]), default="/", repeatable=True),)
 OLD_FORM = (
-    "This form was older than the page it came from, or this browser sends no cookies: allow them for this "
-    "site, and sign in with the form as it stands here."
+    "this browser was not given the form that it sent, or sends no cookies: allow them for this site, and "
+    "sign in with the form as it stands here"
 )
 
 
@@ -48,24 +49,25 @@ class LoginPage:
             if not _is_ours(asked, form):
                 raise Forbidden(OLD_FORM)
             secret, _ = self._site.access.log_in(
-                form.text("user"), _password(form), asked.client, asked.headers.get("User-Agent", "")
+                form.text("user"),
+                as_typed(form, "password"),
+                asked.client,
+                asked.headers.get("User-Agent", ""),
             )
-        except Unauthenticated as exc:
-            return self._refused(asked, form, HTTPStatus.FORBIDDEN, str(exc))
-        except Forbidden as exc:
+        except (Unauthenticated, Forbidden) as exc:
             return self._refused(asked, form, HTTPStatus.FORBIDDEN, str(exc))
         except TooManyAttempts as exc:
             wait = ("Retry-After", str(exc.retry_after_s))
             return self._refused(asked, form, HTTPStatus.TOO_MANY_REQUESTS, str(exc), wait)
         self._end_present(asked)
         led = see_other(safe_next(form.text("next")))
-        return _with(led, cookies.given(cookies.SESSION, secret, asked.origin.tls))
+        return and_headers(led, cookies.given(cookies.SESSION, secret, asked.origin.tls))
 
     def log_out(self, asked: Asked) -> Reply:
         """End the session of this browser, and lead to the form."""
         form_of(asked.body, ())
         self._end_present(asked)
-        return _with(see_other(LOGIN), cookies.taken(cookies.SESSION, asked.origin.tls))
+        return and_headers(see_other(LOGIN), cookies.taken(cookies.SESSION, asked.origin.tls))
 
     def _end_present(self, asked: Asked) -> None:
         secret = _secret_of(asked, cookies.SESSION)
@@ -75,7 +77,7 @@ class LoginPage:
     def _refused(self, asked: Asked, form: Form, status: int, why: str, *headers: tuple[str, str]) -> Reply:
         typed = {name: form.values[name] for name in ("user", "next") if name in form.values}
         reply = self._page(asked, Form(typed, failed=sentence(why)), status)
-        return _with(reply, *headers)
+        return and_headers(reply, *headers)
 
     def _page(self, asked: Asked, form: Form, status: int = 200, notice: str = "") -> Reply:
         """The form, bound to this browser by a cookie, so that no other site can sign somebody in here."""
@@ -93,7 +95,9 @@ class LoginPage:
             private=asked.origin.private,
         )
         reply = Reply(status, body, HTML, headers=(NO_STORE,))
-        return reply if known else _with(reply, cookies.given(cookies.ENTRY, entry, asked.origin.tls))
+        if known:
+            return reply
+        return and_headers(reply, cookies.given(cookies.ENTRY, entry, asked.origin.tls))
 
 
 def _secret_of(asked: Asked, cookie: str) -> Optional[str]:
@@ -110,12 +114,3 @@ def _is_ours(asked: Asked, form: Form) -> bool:
     if entry is None:
         return False
     return hmac.compare_digest(form.text(csrf.FIELD).encode(), csrf.made_of(entry, "login").encode())
-
-
-def _password(form: Form) -> str:
-    # as typed: a blank at its end is part of it
-    return (form.values.get("password") or [""])[0]
-
-
-def _with(reply: Reply, *headers: tuple[str, str]) -> Reply:
-    return Reply(reply.status, reply.body, reply.content_type, reply.etag, headers=(*reply.headers, *headers))

@@ -12,7 +12,7 @@ from cloudmasterd.rights import Role, Scope, scope_text
 # What browsers call themselves, the tellers first: each says that it is some of the others too.
 _BROWSERS = (
     ("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"),
-    ("HeadlessChrome/", "Chrome"), ("Safari/", "Safari"), ("curl/", "curl"),
+    ("Safari/", "Safari"), ("curl/", "curl"),
 )  # fmt: skip
 _SYSTEMS = (
     ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"),

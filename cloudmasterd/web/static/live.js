@@ -6,6 +6,7 @@
   const notice = document.getElementById("notice");
   const CHECK_AFTER_MS = 350;
   const ENDED = "Your session has ended. Sign in again in another tab, then go on here: what you typed stays.";
+  const OTHER = "Somebody else has signed in in another tab. Load this page again to go on as them.";
   // 0: what stands on the page is being typed, or tells of an error; nothing may take its place
   let pauseMs = Number(document.body.dataset.liveS) * 1000;
   let tag = null;
@@ -90,6 +91,10 @@
     const page = new DOMParser().parseFromString(text, "text/html");
     const fresh = page.getElementById("main");
     if (fresh === null) return;
+    if (readerOf(page) !== readerOf(document)) {
+      location.reload();
+      return;
+    }
     ahead = Date.parse(page.body.dataset.now) - Date.now();
     pauseMs = Number(page.body.dataset.liveS) * 1000;
     const focused = document.activeElement;
@@ -126,6 +131,12 @@
     return headers;
   }
 
+  // In another tab somebody else may have signed in.
+  function readerOf(page) {
+    const name = page.querySelector(".who a");
+    return name === null ? "" : name.textContent;
+  }
+
   // Forms carry what the present session gives them, also where they stand still.
   function takeToken(page) {
     const fresh = page.querySelector("main input[name=csrf], .who input[name=csrf]");
@@ -139,9 +150,20 @@
       const answer = await fetch(location.href, {
         headers: headersOf(), cache: "no-store", credentials: "same-origin", redirect: "manual",
       });
-      if (!ledAway(answer)) takeToken(new DOMParser().parseFromString(await answer.text(), "text/html"));
-      else if (location.pathname === "/login") location.reload();
-      else tell(ENDED);
+      if (ledAway(answer)) {
+        if (location.pathname === "/login") location.reload();
+        else tell(ENDED);
+        return;
+      }
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      // what tells of an error may be no page at all
+      if (readerOf(page) === "") return;
+      if (readerOf(page) !== readerOf(document)) {
+        tell(OTHER);
+        return;
+      }
+      takeToken(page);
+      if (notice.textContent === ENDED || notice.textContent === OTHER) tell("");
     } catch (error) {
       // offline: whoever sends the form will see
     }
