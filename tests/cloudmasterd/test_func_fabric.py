@@ -13,6 +13,7 @@ from cloudmasterd.clock import SystemClock
 from cloudmasterd.errors import CloudRefused, CloudUnreachable, ConfigError, FabricError, RemoteFault
 from cloudmasterd.fabric import Answer, Call
 from cloudmasterd.func_fabric import TRANSLATIONS, FuncFabric, open_func, open_own, translate
+from cloudmasterd.request_ids import working_for
 from func import errors as func_errors
 from func import wire
 from tests.func.overlord.farm import Authority, Farm, reply, says, write_root
@@ -67,6 +68,16 @@ def test_the_end_of_a_certificate_is_known(fabric: FuncFabric, authority: Author
 
 def test_a_call_gives_the_value(fabric: FuncFabric) -> None:
     assert fabric.call(ONE, "virt.inventory", "k") == [ONE, "virt.inventory", ["k"]]
+
+
+def test_a_call_carries_the_id_of_the_request_it_is_made_for(fabric: FuncFabric, farm: Farm) -> None:
+    with working_for("deploy-17"):
+        fabric.call(ONE, "virt.inventory", "k")
+        assert b"\r\nX-Request-Id: deploy-17\r\n" in farm.raw_requests[-1]
+        list(fabric.ask_all({TWO: Call("virt.info")}))
+        assert b"\r\nX-Request-Id: deploy-17\r\n" in farm.raw_requests[-1]
+    fabric.call(ONE, "virt.inventory", "k")
+    assert b"X-Request-Id" not in farm.raw_requests[-1]
 
 
 def test_all_are_asked_at_once_each_with_its_own_call(fabric: FuncFabric) -> None:

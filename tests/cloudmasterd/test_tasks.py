@@ -9,6 +9,7 @@ from typing import Any, Callable, Optional, Union
 
 import pytest
 
+from cloudmasterd import request_ids
 from cloudmasterd.clock import SystemClock
 from cloudmasterd.errors import CloudUnreachable, Conflict, StoreError
 from cloudmasterd.model import NewTask, Step, StepState, Task, TaskState
@@ -111,6 +112,23 @@ def test_steps_run_in_order_and_see_what_came_before(bench: Bench) -> None:
     task = bench.ran("k", "one", "two")
     assert (task.state, task.error, states(task)) == (TaskState.DONE, None, [StepState.DONE] * 2)
     assert (seen, task.steps[1].detail) == ([{"path": "/a"}], "fine")
+
+
+def test_what_a_step_asks_and_its_undoing_carry_the_id_of_the_request(bench: Bench) -> None:
+    seen: list[str] = []
+
+    def note(ctx: StepContext) -> Any:
+        seen.append(request_ids.current())
+        return Done()
+
+    bench.kind(
+        "k",
+        one=StepKind(note, lambda ctx: str(note(ctx))),
+        two=bench.step("two", Conflict("no")),
+    )
+    assert bench.ran("k", "one", "two").state is TaskState.FAILED
+    assert seen == ["r", "r"]
+    assert request_ids.current() == ""
 
 
 def test_an_operation_is_in_the_store_before_its_step_acts(bench: Bench) -> None:

@@ -17,7 +17,7 @@ from cloudmasterd.web.validate import Param, form_field, list_url, whole_number
 
 PATH = "/audit"
 PAGE = 100
-VERIFIED = 2000  # of the latest records, looked at for each page: 20 ms, and five times that where all is busy
+VERIFIED = 2000  # of the latest records, looked at for each page: 20 ms, a little more where all is busy
 PARAMS = (form_field(Param("before", whole_number(1, MAX_ID))), *map(form_field, FILTERS))
 
 _MARKS = {DONE: "", REFUSED: "bad", FAILED: "warn"}

@@ -70,6 +70,14 @@ def test_head_and_body_go_in_records_of_their_own(farm: Farm, overlord: MakeFano
     ]
 
 
+def test_one_call_takes_the_id_of_a_request_as_many_do(farm: Farm, overlord: MakeFanout) -> None:
+    fanout = overlord("cloud1.example.org")
+    fanout.call("cloud1.example.org", "test.ping", request_id="deploy-17")
+    assert b"\r\nX-Request-Id: deploy-17\r\n" in farm.raw_requests[-1]
+    with pytest.raises(ConfigError, match="letters, digits and dashes"):
+        fanout.call("cloud1.example.org", "test.ping", request_id="a b")
+
+
 def test_connections_are_kept_between_calls(farm: Farm, overlord: MakeFanout) -> None:
     names = [f"cloud{n}.example.org" for n in range(5)]
     fanout = overlord(*names)
