@@ -37,7 +37,7 @@ HOW = "Each setting is here as a comment, with its default: take the # off and c
 
 @dataclass(frozen=True)
 class Sample:
-    """A configuration file: what it is for, its (key, default, meaning), and what the packages set otherwise."""
+    """A configuration file: what it is for, its (key, default, meaning), and what the packages set."""
 
     purpose: str
     settings: Iterable[tuple[str, str, str]]

@@ -20,9 +20,10 @@ RANKS = {
     "flavors": 1, "spec": 1, "kernel_options": 1, "jsonbody": 1, "cloud_init": 1, "words": 1,
     "accounts": 0, "passwords": 1, "password_rules": 1, "throttle": 1, "first": 2, "people": 2, "access": 2,
     "last_use": 1, "recall": 2,
-    "rights": 0, "scopes": 0, "grants": 0, "setting_values": 1, "secret_file": 1, "enrolment": 1, "rebuild_spec": 1, "rebuilds": 2,
-    "func_fabric": 2, "own_certificate": 2, "removals": 2, "fleet": 2, "tasks": 2, "machines": 2, "placing": 2, "recipes": 2,
-    "operations": 2, "profiles": 2, "images": 2, "image_format": 1, "seed": 1, "image_push": 2, "installs": 2,
+    "rights": 0, "scopes": 0, "grants": 0, "setting_values": 1, "secret_file": 1, "enrolment": 1,
+    "rebuild_spec": 1, "rebuilds": 2, "func_fabric": 2, "own_certificate": 2, "removals": 2, "fleet": 2,
+    "tasks": 2, "machines": 2, "placing": 2, "recipes": 2, "operations": 2,
+    "profiles": 2, "images": 2, "image_format": 1, "seed": 1, "image_push": 2, "installs": 2,
     "web": 3, "poller": 3, "control": 3,
     "app": 4, "cli": 4,
 }  # fmt: skip
