@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Optional
@@ -24,6 +26,22 @@ _STEM = "cloudmaster"
 
 Ask = Callable[[str], tuple[str, str]]
 """Sends a request to certmaster; gives the certificate and the authority it is of, all PEM."""
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Files that were found to be good, as they looked, and until when they are."""
+
+    stamp: tuple[Optional[tuple[int, int, int]], ...]
+    good_until: datetime
+
+
+def _mark(path: Path) -> Optional[tuple[int, int, int]]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 class OwnCertificate:
@@ -46,6 +64,7 @@ class OwnCertificate:
             ca_file=ca_file,
         )
         self._missing = "certmaster has not been asked for one yet"
+        self._judged: Optional[_Judged] = None
 
     def find(self) -> Files:
         """The files to call minions with; raises ConfigError while there are none."""
@@ -56,11 +75,20 @@ class OwnCertificate:
         return Files(files.cert_file, files.key_file, files.ca_file)
 
     def trouble(self) -> str:
-        """Why minions would not take the certificate; empty where they would."""
+        """Why minions would not take the certificate; empty where they would.
+
+        Cheap enough for every probe: the files are read again when they have changed.
+        """
+        stamp, judged = self._look(), self._judged
+        if judged is not None and judged.stamp == stamp and self._now() < judged.good_until:
+            return ""
         try:
-            return self._find_trouble()
+            text = self._find_trouble()
         except (CertmasterError, OSError) as exc:
-            return str(exc)
+            text = str(exc)
+        end = self.expires_at()
+        self._judged = _Judged(stamp, end) if not text and end is not None else None
+        return text
 
     def expires_at(self) -> Optional[datetime]:
         """When the certificate ends; None where there is none."""
@@ -100,7 +128,8 @@ class OwnCertificate:
 
     def drop_new_key(self) -> None:
         """Begin with another key the next time: certmaster does not want the one it was asked for."""
-        remove_file(next_file(self._files.key_file))
+        with contextlib.suppress(FileError):  # it is asked for again then, and refused as now
+            remove_file(next_file(self._files.key_file))
 
     def _obtain(self, ask: Ask) -> None:
         next_key = next_file(self._files.key_file)
@@ -122,6 +151,10 @@ class OwnCertificate:
         write_file(next_file(self._files.cert_file), cert_pem, PUBLIC)
         finish(self._files)
         log.info("%s is certified, until %s", ca.common_name(cert_pem), ca.expires_at(cert_pem).date())
+
+    def _look(self) -> tuple[Optional[tuple[int, int, int]], ...]:
+        files = self._files
+        return tuple(_mark(path) for path in (files.cert_file, files.key_file, files.ca_file, files.crl_file))
 
     def _find_trouble(self) -> str:
         files = self._files
