@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Callable, Optional
 
 from cloudmasterd import acting, request_ids
@@ -12,7 +13,7 @@ from cloudmasterd.acting import DONE, FAILED, REFUSED, Acting, Deed, Detail
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import CloudError, Invalid, StoreError
 from cloudmasterd.rights import Identity
-from cloudmasterd.web import paths
+from cloudmasterd.web import known_fields, paths
 from cloudmasterd.web.actions import Action, action_of, is_recorded
 from cloudmasterd.web.exchange import Reply
 from cloudmasterd.web.problems import status_of
@@ -119,7 +120,8 @@ def _deed(sender: Sender, action: str, target: str) -> Deed:
 
 
 def _said(error: CloudError) -> dict[str, str]:
-    """What stood against it; of what somebody sent the names of the wrong fields, never their values."""
+    """What stood against it; of what somebody sent only the names of fields there are."""
     if isinstance(error, Invalid):
-        return {"wrong": ", ".join(name[:60] for name, _ in error.fields[:MOST_FIELDS])}
+        names = (known_fields.shown(name) for name, _ in error.fields)
+        return {"wrong": ", ".join(islice(dict.fromkeys(names), MOST_FIELDS))}
     return {"error": paths.shown(str(error))[:LONGEST_ERROR]}

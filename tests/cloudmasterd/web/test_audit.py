@@ -103,6 +103,19 @@ def test_what_was_sent_is_never_in_the_record(small: Any) -> None:
     assert last(small)["detail"] == {"wrong": "body"}
 
 
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        ({"vcpus": "many", "my secret": 1}, "a field there is not, vcpus"),
+        ({"my secret": {"notes": 1}}, "a field there is not"),
+        ({"tags": {"my secret of more than this": 7}}, "tags"),
+    ],
+)
+def test_what_was_sent_as_the_name_of_a_field_is_not_on_it(small: Any, body: Any, wrong: str) -> None:
+    assert small.send("PATCH", BUILD, body).status == 400
+    assert set(last(small)["detail"]["wrong"].split(", ")) == set(wrong.split(", "))
+
+
 def test_reading_is_not_recorded_nor_is_asking_where_something_would_go(small: Any) -> None:
     for target in ("/", AUDIT, "/api/v1/machines", "/audit", "/healthz", "/api/v1/machines/none"):
         small.get(target)
