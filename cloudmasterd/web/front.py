@@ -168,7 +168,8 @@ class Front:
 
     def _turn_away(self, error: CloudError, path: str, incoming: Incoming, who: Identity) -> Reply:
         reply = self._refuse(error, path, incoming, who)
-        if reply.status != 303:  # to be led to the login is no refusal
+        # who asks for a page and is led to the login is not refused; who wants something done is
+        if reply.status != 303 or incoming.method not in SAFE:
             self._recorder.turn_away(error, incoming.method, path, self._sender(incoming, who))
         return reply
 

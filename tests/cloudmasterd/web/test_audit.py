@@ -238,9 +238,11 @@ def test_another_site_that_sends_a_form_is_on_the_record(small: Any) -> None:
     )
 
 
-def test_to_be_led_to_the_login_is_no_refusal(small: Any, front: Any) -> None:
+def test_to_be_led_to_the_login_is_no_refusal_but_of_who_wants_something_done(small: Any, front: Any) -> None:
     assert ask(front(Says()), "GET", "/machines", "text/html").status == 303
     assert records(small) == []
+    assert ask(front(Says()), "POST", "/machines/build1/delete", "text/html").status == 303
+    fits(last(small), action="deleteMachine", target=BUILD, result="refused", status=401)
 
 
 def test_the_token_of_an_installing_machine_is_never_on_the_record(small: Any, front: Any) -> None:
