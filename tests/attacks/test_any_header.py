@@ -69,7 +69,8 @@ SEGMENTS = st.one_of(
 )
 TARGETS = (
     "/api/v1/machines/{}", "/api/v1/machines/{}/start", "/machines/{}", "/static/{}", "/{}",
-    "/api/v1/tasks/{}", "/api/v1/images/{}/data?offset={}", "/api/v1/machines?cursor={}", "/events?machine={}", "/install/{}/{}",
+    "/api/v1/tasks/{}",
+    "/api/v1/images/{}/data?offset={}", "/api/v1/machines?cursor={}", "/events?machine={}", "/install/{}/{}",
 )  # fmt: skip
 
 
