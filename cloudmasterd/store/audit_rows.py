@@ -34,16 +34,18 @@ Entries = list[Entry]
 
 def append(raw: sqlite3.Connection, deeds: Iterable[Deed], at: datetime) -> None:
     """Put deeds on the record, inside the transaction that is open on `raw`, which must be a write."""
+    told = list(deeds)
+    if not told:
+        return
     head = _place(raw)
     rows = []
-    for deed in deeds:
+    for deed in told:
         values = _values(head.count + 1, deed, at)
         own = hash_of(head.hash, values)
         rows.append((*values, head.hash, own))
         head = Head(head.count + 1, own)
-    if rows:
-        raw.executemany(_INSERT, rows)
-        raw.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('audit_head', ?)", (str(head),))
+    raw.executemany(_INSERT, rows)
+    raw.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('audit_head', ?)", (str(head),))
 
 
 def read_head(raw: sqlite3.Connection) -> Optional[Head]:

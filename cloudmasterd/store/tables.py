@@ -20,7 +20,7 @@ _REGISTRY = "cloudmasterd"  # of SQLObject: keeps these names apart from other u
 
 
 class Meta(SQLObject):
-    """Facts about the database: schema_version, change_count, policy, web_key."""
+    """Facts about the database: schema_version, change_count, policy, web_key, audit_head."""
 
     class sqlmeta:  # noqa: N801  SQLObject's word
         """The key is the name of the fact."""
