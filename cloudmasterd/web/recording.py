@@ -75,7 +75,7 @@ class Recorder:
         try:
             action = action_of(*self._router.find(method, path), sender.who.name)
         except CloudError:  # there is no such thing, which whom nobody knows is not told
-            action = Action(method, paths.shown(path))
+            action = Action(method, path)
         self._close(Acting(_deed(sender, *action)), status_of(error), _said(error))
 
     def _close(self, doing: Acting, status: int, detail: Detail) -> None:
@@ -110,7 +110,7 @@ def _deed(sender: Sender, action: str, target: str) -> Deed:
     return Deed(
         who=who.name,
         action=action,
-        target=target,
+        target=paths.shown(target),
         means=who.means.value,
         credential=who.credential,
         address=sender.address,
