@@ -87,6 +87,15 @@ def make_certificates(root: Path, numbers: Sequence[int]) -> None:
     (ca_dir / "certmaster.key").write_bytes(authority_key)
     (ca_dir / "certmaster.key").chmod(0o600)
     (root / "minion.key").write_bytes(key)
+    # No certmaster runs that could be asked for the cloud master's.
+    pki = root / "var/lib/cloudmasterd/pki"
+    pki.mkdir(mode=0o700, parents=True)
+    (pki / "cloudmaster.pem").write_bytes(key)
+    own = ca.sign_master(
+        ca.make_request(key, "cloudmaster"), "cloudmaster@benchmark", authority, authority_key,
+        len(numbers) + 10, now, 365,
+    )  # fmt: skip
+    (pki / "cloudmaster.cert").write_bytes(own)
     for number in numbers:
         request = ca.make_request(key, name_of(number))
         signed = ca.sign(request, authority, authority_key, number + 1, now, 365)
