@@ -371,6 +371,16 @@ def test_whom_the_web_server_signed_in_is_who_they_are_here(small: Any) -> None:
         assert site.world.get("/healthz", X_Remote_User="admin").status == 200  # and nobody in particular
 
 
+def test_who_pretends_to_be_the_web_server_is_on_the_record(small: Any) -> None:
+    with guarded(small, OPEN_LINE) as site:
+        forged = {"X_Remote_User": "admin", "X_Proxy_Secret": "guess", "X_Forwarded_For": "192.0.2.7"}
+        assert Program(site)("GET", "/whoami", **forged).status == 403
+        (entry,) = site.world.store.audit.list()
+        assert (entry.deed.who, entry.deed.address, entry.deed.action) == ("", "192.0.2.7", "whoAmI")
+        assert (entry.deed.result, entry.deed.status) == ("refused", 403)
+        assert "guess" not in str(entry.deed.detail)
+
+
 def test_a_stranger_whom_the_web_server_lets_in_has_nothing_here(small: Any) -> None:
     with guarded(small, OPEN_LINE, Role.VIEWER) as site:
         eve = {"X_Remote_User": "eve", "X_Proxy_Secret": SECRET}
