@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Optional
 from urllib.parse import quote
 
-from cloudmasterd.acting import Deed
+from cloudmasterd.acting import Deed, Detail
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import StoreError
 from cloudmasterd.model import StepState, Task, TaskState
@@ -117,7 +117,7 @@ def end_unfinished(path: Path, clock: Clock, taken_at: str, *, keep: bool = Fals
         for task in pending:
             error = _CUT_OFF.format(when=taken_at)
             store.tasks.end(task.id, TaskState.FAILED, error, None, clock.now())
-        told = {"backup_of": taken_at, "ended_tasks": len(pending)}
+        told: Detail = {"backup_of": taken_at, "ended_tasks": len(pending)}
         store.audit.add(Deed(by, "restore", detail=told), durable=True)
     finally:
         store.close()
