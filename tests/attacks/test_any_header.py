@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.attacks.town import Town
 
 EXAMPLES = settings(
-    max_examples=40, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=25, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )
 HEADERS = (
     "Idempotency-Key", "If-Match", "If-None-Match", "Prefer", "X-Request-Id", "Authorization", "Cookie",
