@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,15 +68,22 @@ class Removal:
 
     def earlier(self, name: str) -> list[bytes]:
         """What the certificate of a name was renewed or upgraded from."""
-        return [pem for found, pem in kept(self._config.renewedroot, self._shelf.suffix) if found == name]
+        return self._all_earlier()[name]
+
+    def _all_earlier(self) -> defaultdict[str, list[bytes]]:
+        found: defaultdict[str, list[bytes]] = defaultdict(list)
+        for name, pem in kept(self._config.renewedroot, self._shelf.suffix):
+            found[name].append(pem)
+        return found
 
     def _revoke(self, signed: Sequence[Path], revoke_keys: bool) -> None:
         """Put certificates on the list, and what they were renewed from; the lock is held."""
         revoked: list[bytes] = []
+        earlier = self._all_earlier()
         for path in signed:
             pem, name = read_file(path), self._shelf.name_of(path).lower()
             self._tokens.end_claims(name)
-            certs = self.earlier(name)
+            certs = earlier[name]
             try:
                 if pem is not None:
                     ca.common_name(pem)
