@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import secrets
 import stat
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 _KEY = "certmaster.key"
 _CERT = "certmaster.crt"
+_ASIDE = ".before-restore-"  # in the name that cloudmasterctl gives a directory that it puts aside
 
 
 class Seal:
@@ -92,6 +94,15 @@ class Seal:
         except OSError as exc:
             log.warning("%s: others than its owner may read it: chmod 0600 (%s)", path, exc.strerror)
 
+    def _refuse_beside_aside(self) -> None:
+        """Begin no new authority where a restore was killed after it put the old one aside."""
+        for key in sorted(self._dir.parent.glob(f"{glob.escape(self._dir.name)}{_ASIDE}*/{_KEY}")):
+            raise FileError(
+                f"{self._dir} holds no authority, and a restore that did not come to its end put one aside in"
+                f" {key.parent}: run `cloudmasterctl restore --force FILE` again, or move that directory"
+                " back; for a new authority, which no cloud instance knows, move it away"
+            )
+
     def _make_pair(self) -> None:
         """Make what is missing; the lock is held, and another process may just have done it."""
         key_file, cert_file = self._dir / _KEY, self._dir / _CERT
@@ -101,6 +112,7 @@ class Seal:
                 f"{key_file} is missing beside {cert_file}: restore it, or remove both for a new authority"
             )
         if key_pem is None:
+            self._refuse_beside_aside()
             key_pem = ca.new_key(self._key_bits)
             write_file(key_file, key_pem, SECRET)
         if not cert_file.exists():

@@ -19,6 +19,7 @@ from certmaster import ca
 from certmaster.authority import Authority
 from certmaster.config import CertmasterConfig, load_certmaster_config
 from certmaster.errors import BadRequest, FileError, KeyConflict, UnknownName
+from cloudmasterd.control.places import ASIDE  # what certmaster has to know by heart
 from tests.certmaster.support import NOW, Pair, openssl
 
 Make = Callable[..., Authority]
@@ -86,6 +87,19 @@ def test_a_lost_or_foreign_key_is_not_papered_over(
     key_file.unlink()
     with pytest.raises(FileError, match="is missing beside"):
         authority().prepare()
+
+
+def test_no_authority_is_made_in_the_middle_of_a_restore(settings: CertmasterConfig, authority: Make) -> None:
+    pem = authority().prepare()
+    aside = settings.cadir.with_name(f"{settings.cadir.name}{ASIDE}20261122T140000Z")
+    settings.cadir.rename(aside)
+    settings.cadir.mkdir()
+    with pytest.raises(FileError, match=f"put one aside in {aside}: run `cloudmasterctl restore"):
+        authority().prepare()
+    assert [path.name for path in settings.cadir.iterdir() if not path.name.startswith(".")] == []
+    settings.cadir.rename(settings.cadir.with_name("empty"))
+    aside.rename(settings.cadir)
+    assert authority().prepare() == pem
 
 
 def test_a_request_waits_until_it_is_signed(
