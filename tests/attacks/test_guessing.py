@@ -181,3 +181,11 @@ def test_guessing_what_a_form_carries_finds_nothing(town: Town) -> None:
         body = f"csrf={csrf}&name=forged&role=admin".encode()
         headers = {**HTML, **town.admin.session, "Content-Type": FORM}
         assert town.ask("POST", "/users", headers, body).status == 403
+
+
+@pytest.mark.parametrize("part", [b"user=", b"password=", b"next=", b"csrf=", b""])
+@pytest.mark.parametrize("filling", [b"a", b"%", b"%25", b"&", b"a=b&"])
+def test_a_huge_form_of_nobodys_is_not_worth_reading(town: Town, part: bytes, filling: bytes) -> None:
+    body = part + filling * (1_000_000 // len(filling))
+    answer = town.ask("POST", "/login", {"Accept": "application/json", "Content-Type": FORM}, body)
+    assert answer.status == 400 and len(answer.body) < 10_000

@@ -6,7 +6,7 @@ import hmac
 from http import HTTPStatus
 from typing import Optional
 
-from cloudmasterd.errors import Forbidden, TooManyAttempts, Unauthenticated
+from cloudmasterd.errors import Forbidden, Invalid, TooManyAttempts, Unauthenticated
 from cloudmasterd.rights import Means
 from cloudmasterd.web import cookies, csrf
 from cloudmasterd.web.exchange import HTML, NO_STORE, Asked, Reply
@@ -20,6 +20,7 @@ from cloudmasterd.web.site import Site
 from cloudmasterd.web.templating import Templates
 from cloudmasterd.web.validate import Param
 
+MAX_BYTES = 16 * 1024  # anybody may send this form, and a megabyte of it takes a second to read
 LABELS = {"user": "User", "password": "Password"}
 PARAMS = (Param("next", lambda texts: safe_next(texts[0]), default="/", repeatable=True),)
 OLD_FORM = (
@@ -43,6 +44,9 @@ class LoginPage:
 
     def submit(self, asked: Asked) -> Reply:
         """Sign in and lead on, with a new session; or tell what stands against it."""
+        if len(asked.body) > MAX_BYTES:
+            text = f"no name and password have {len(asked.body)} bytes: send the form of this page"
+            raise Invalid(text, [("form", text)])
         form = form_of(asked.body, (*LABELS, "next", csrf.FIELD))
         try:
             refuse_open(asked.origin.private, "the password")
