@@ -183,9 +183,9 @@ def test_guessing_what_a_form_carries_finds_nothing(town: Town) -> None:
         assert town.ask("POST", "/users", headers, body).status == 403
 
 
-@pytest.mark.parametrize("part", [b"user=", b"password=", b"next=", b"csrf=", b""])
+@pytest.mark.parametrize("part", [b"user=", b"next=", b""])
 @pytest.mark.parametrize("filling", [b"a", b"%", b"%25", b"&", b"a=b&"])
 def test_a_huge_form_of_nobodys_is_not_worth_reading(town: Town, part: bytes, filling: bytes) -> None:
     body = part + filling * (1_000_000 // len(filling))
-    answer = town.ask("POST", "/login", {"Accept": "application/json", "Content-Type": FORM}, body)
+    answer = town.ask("POST", "/login", {**HTML, "Content-Type": FORM}, body)
     assert answer.status == 400 and len(answer.body) < 10_000
