@@ -114,6 +114,7 @@ def test_a_master_that_is_lost_comes_back_and_no_minion_was_touched(cloud: Cloud
     machines = {machine["uuid"] for machine in list_machines(cloud)}
     minions = {name: cloud.processes[name].pid for name in cloud.names}
     kept = {name: minion_files(cloud, name) for name in cloud.names}
+    ways_in = [cloud.admin.token(), cloud.admin.password(), own_key(cloud)]
     file = tmp_path / "master.tar.gz"
 
     started = time.monotonic()
@@ -141,10 +142,18 @@ def test_a_master_that_is_lost_comes_back_and_no_minion_was_touched(cloud: Cloud
     )
     assert get_cloud(cloud, ONE)["notes"] == "in the cellar"
     assert {machine["uuid"] for machine in list_machines(cloud)} == machines
+    assert [cloud.admin.token(), cloud.admin.password(), own_key(cloud)] == ways_in
     assert {name: cloud.processes[name].pid for name in cloud.names} == minions, "none was started anew"
     assert {name: minion_files(cloud, name) for name in cloud.names} == kept
     assert [finding for finding in check(cloud).values() if finding["level"] == "FAULT"] == []
     assert ended - stopped < 60
+
+
+def own_key(cloud: Cloud) -> str:
+    """The key with which the cloud master calls cloud instances."""
+    folder = cloud.root_of("cloudmasterd") / "var/lib/cloudmasterd/pki"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    return (folder / "cloudmaster.pem").read_text()
 
 
 def seen_since(cloud: Cloud, last_seen: dict[str, str]) -> list[bool]:
