@@ -3,6 +3,9 @@
 A cloud of real processes on libvirt's test driver. A submission is `POST /api/v1/machines` until its answer:
 validated, placed, its memory held, its task on the disk. Idle, each task has ended before the next is
 submitted; then one client goes on while tasks are under way; then fifty clients submit two hundred at once.
+
+Cloud instances are machines of their own. Here their minions run beside the cloud master, so they get only
+what it leaves; with --equal they get as much, and what is measured is how five programs share the processor.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -30,6 +34,7 @@ CLIENTS, TOGETHER, ALONE = 50, 200, 40
 MEMORY_MB = 128  # all of them fit
 PAUSE_S = 0.025  # so that those that were submitted together are still being made
 SLOWER = 1.5
+LAST = 19  # the niceness that gives way to everybody
 
 
 @dataclass(frozen=True)
@@ -135,12 +140,25 @@ def _p99(values: Sequence[float]) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * 0.99))]
 
 
-def measure(root: Path, clients: int, together: int) -> list[Figure]:
+def give_way(cloud: Cloud) -> None:
+    """Let the minions run when nobody else wants to."""
+    for node in cloud.nodes:
+        group = cloud.processes[node.name].pid
+        os.setpriority(os.PRIO_PGRP, group, LAST)
+        try:  # where the kernel first shares out by session, niceness counts within one only
+            Path(f"/proc/{group}/autogroup").write_text(str(LAST), encoding="ascii")
+        except OSError:
+            pass
+
+
+def measure(root: Path, clients: int, together: int, equal: bool) -> list[Figure]:
     """All figures."""
     cloud = Cloud(root, ports=free_ports())
     try:
         progress("starting a cloud of three")
         cloud.start()
+        if not equal:
+            give_way(cloud)
         client = Client(cloud.admin)
         client.submit(0)
         client.wait_until_idle()
@@ -196,9 +214,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--clients", type=int, default=CLIENTS)
     parser.add_argument("--together", type=int, default=TOGETHER, help="machine instances made at once")
+    parser.add_argument("--equal", action="store_true", help="minions get as much of the processor")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="create-") as directory:
-        figures = measure(Path(directory), options.clients, options.together)
+        figures = measure(Path(directory), options.clients, options.together, options.equal)
     show("Making machine instances on three cloud instances", figures, options.json)
     return 0
 
