@@ -218,7 +218,9 @@ def test_a_form_on_another_page_does_nothing(
     ):
         evil.page = FORM_PAGE.format(url=town.cloud.url + path, kind=kind, fields=fields)
         browser.open(f"http://{host}:{evil.port}/form")
-        browser.wait_for_path(f"/{path}")
+        eventually(lambda: browser.run("location.port") == str(town.port), "the form to be sent", 30)
+        if host == "127.0.0.1":  # the cookie went along: else it would be led to the login
+            browser.wait_for_path(f"/{path}")
     assert "forged" not in users(town)
     assert state_of(town, machine) == "running"
 
@@ -258,8 +260,8 @@ def test_another_page_cannot_sign_its_reader_in_as_somebody_else(
     evil.page = FORM_PAGE.format(url=town.cloud.url + "login", kind=FORM, fields=fields)
     for host in ("127.0.0.1", "localhost"):
         browser.open(f"http://{host}:{evil.port}/login")
+        eventually(lambda: browser.run("location.port") == str(town.port), "the form to be sent", 30)
         browser.wait_for_path("/login")
-        eventually(lambda: browser.run("location.origin") in town.cloud.url, "the form to be sent", 30)
         browser.open(town.cloud.url + "api/v1/whoami")
         eventually(lambda: '"name":"admin"' in browser.seen(), "to be who one was", 30)
 

@@ -127,7 +127,8 @@ class Browser:
 
     def take_cookie(self, url: str, name: str, value: str) -> None:
         """Have a cookie as if that site had given it."""
-        assert self._page("Network.setCookie", url=url, name=name, value=value, httpOnly=True)["success"]
+        more = {"httpOnly": True, "sameSite": "Lax"}
+        assert self._page("Network.setCookie", url=url, name=name, value=value, **more)["success"]
 
     def before_each_page(self, script: str) -> None:
         """Run a script before anything of the pages to come."""
