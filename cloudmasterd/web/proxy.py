@@ -5,12 +5,14 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Optional, Union
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+from typing import Optional
 
 from cloudmasterd.errors import Forbidden
 
-_Address = Union[IPv4Address, IPv6Address]
+_LONGEST = 64  # that an address can be; what is longer is not remembered
+_MOST_KNOWN = 1024  # addresses that are not worked out again; every request has one, and mostly the same
 
 # what Apache writes for a variable that is not set
 _NOBODY = ("", "(null)", "-")
@@ -40,20 +42,18 @@ class Proxy:
     Without addresses there is none, without a secret nobody is believed to have been signed in by it.
     """
 
-    addresses: frozenset[_Address] = frozenset()
+    addresses: frozenset[str] = frozenset()
     secret: str = field(default="", repr=False)
 
     def origin(self, headers: Mapping[str, str], peer: str) -> Origin:
         """Where a request with these headers on a connection from `peer` comes from."""
         near = _address(peer)
-        if near is None:
-            return Origin(peer)
         if near not in self.addresses:
-            return Origin(str(near), private=near.is_loopback)
+            return _direct(near or peer)
         kind = headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip().lower()
         client = self._client(headers.get("X-Forwarded-For", ""), near)
         # where it does not say, what behind_proxy promises holds: it speaks TLS
-        return Origin(str(client), tls=kind == "https", private=kind in ("https", ""))
+        return Origin(client, tls=kind == "https", private=kind in ("https", ""))
 
     def remote_user(self, headers: Mapping[str, str], peer: str) -> Optional[str]:
         """The name of whom the web server has signed in; None where it says nothing of that.
@@ -68,13 +68,14 @@ class Proxy:
         name = (name or "").strip()
         return None if name in _NOBODY else name
 
-    def _client(self, forwarded: str, near: _Address) -> _Address:
+    def _client(self, forwarded: str, near: str) -> str:
         # each web server adds, at the end, whom it was asked by; what stands before the first that is none
         # of ours was made up by that one, or might be
         found = near
         for text in reversed(forwarded.split(",")):
-            before = _address(text.strip())
-            if before is None:
+            text = text.strip()
+            before = _address(text) if len(text) <= _LONGEST else ""
+            if not before:
                 break
             found = before
             if before not in self.addresses:
@@ -87,7 +88,7 @@ NO_PROXY = Proxy()
 
 def proxy_at(addresses: Iterable[str], secret: str = "") -> Proxy:
     """The web server that asks from these addresses."""
-    return Proxy(frozenset(found for found in map(_address, addresses) if found is not None), secret)
+    return Proxy(frozenset(filter(None, map(_address, addresses))), secret)
 
 
 def refuse_open(private: bool, what: str) -> None:
@@ -99,13 +100,22 @@ def refuse_open(private: bool, what: str) -> None:
         )
 
 
-def _address(text: str) -> Optional[_Address]:
+@lru_cache(_MOST_KNOWN)
+def _address(text: str) -> str:
+    """An address in the one way it is written here; empty for what is none."""
     try:
         found = ip_address(text)
     except ValueError:
-        return None
+        return ""
     # a server that listens on :: sees IPv4 clients like this
-    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+    return str((found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found)
+
+
+@lru_cache(_MOST_KNOWN)
+def _direct(address: str) -> Origin:
+    """Of a connection from there, with no web server in between."""
+    known = _address(address)
+    return Origin(address, private=bool(known) and ip_address(known).is_loopback)
 
 
 def _same(given: str, secret: str) -> bool:

@@ -37,6 +37,7 @@ def test_of_others_than_the_web_server_nothing_is_believed() -> None:
         ("192.0.2.7, unknown", NEAR),
         ("not an address", NEAR),
         ("192.0.2.7:4711", NEAR),
+        ("fe80::1%" + "a" * 100, NEAR),
         (",", NEAR),
         ("", NEAR),
     ],
