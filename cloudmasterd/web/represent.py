@@ -57,6 +57,7 @@ PROFILE_FIELDS = (
     "disk_gb", "comment", "observed_at",
 )  # fmt: skip
 
+
 def moment(value: Optional[datetime]) -> Optional[str]:
     """RFC 3339 in UTC with milliseconds: 2026-11-22T07:53:23.120Z."""
     if value is None:
