@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cloudmasterd.rights import Role
 from tests.attacks.town import Town, open_town
 from tests.integration.support import REPOSITORY
 
@@ -48,6 +49,7 @@ REAL = """
 [parameters]
 "path.cloud" = {cloud}
 "path.machine" = {machine}
+"path.user" = "mallory"
 """
 
 
@@ -68,6 +70,8 @@ def send(
         str(PROGRAM), "--config-file", "schemathesis.toml", "run", "openapi.json",
         "--url", town.cloud.url.rstrip("/"), "--checks", ",".join(CHECKS), "--phases", phases,
         "--max-examples", str(examples), "--mode", "all", "--seed", "2026", "--generation-deterministic",
+        # credentials by chance would get no further than the door, which has its own tests
+        "--generation-with-security-parameters", "false",
         "--suppress-health-check", "all", "--request-timeout", "90", "--continue-on-failure", "--no-color",
         "--warnings", "off", *known, *more,
     ]  # fmt: skip
@@ -91,7 +95,7 @@ def run(
     assert done.returncode == 0, done.stdout[-20000:] + done.stderr[-2000:]
     assert "No issues found" in done.stdout, done.stdout[-2000:]
     tested = re.search(r"Tested: +(\d+)", done.stdout)
-    assert tested is not None and int(tested[1]) >= (10 if phases == "stateful" else 45), done.stdout[-2000:]
+    assert tested is not None and int(tested[1]) >= 45, done.stdout[-2000:]
 
 
 def test_what_the_document_does_not_say_is_found(town: Town, tmp_path: Path, document: Any) -> None:
@@ -116,11 +120,8 @@ def test_what_is_there_is_answered_as_the_document_says(town: Town, tmp_path: Pa
     machine = next(m.name for m in town.cloud.nodes[0].machines if m.state == "off")
     said = {"cloud": json.dumps(town.cloud.names[0]), "machine": json.dumps(machine)}
     (tmp_path / "schemathesis.toml").write_text(REAL.format(**said))
+    town.make("mallory", Role.OPERATOR, session=False)
     run(town, tmp_path, document, "admin", int(LONG or 8))
-
-
-def test_one_request_after_another_is_answered_as_it_says(town: Town, tmp_path: Path, document: Any) -> None:
-    run(town, tmp_path, document, "admin", int(LONG or 5), phases="stateful")
 
 
 @pytest.mark.skipif(not LONG, reason="takes minutes: make test-fuzz runs it")
