@@ -94,7 +94,7 @@ def test_neither_text_nor_time_tells_who_is_a_user(town: Town) -> None:
     assert len(notes) == 1
     # scrypt is a tenth of a second and more; what does not run it answers in a hundredth
     usual = fastest["a wrong password"]
-    assert all(0.5 * usual < took < 2 * usual for took in fastest.values()), fastest
+    assert all(usual / 3 < took < 3 * usual for took in fastest.values()), fastest
 
 
 def test_who_guesses_waits_and_the_owner_does_not(town: Town) -> None:
