@@ -207,6 +207,7 @@ class Request(CPWSGIHTTPRequest):
         """Answer the request, the head of the response together with the body."""
         super().respond()
         self.conn.wfile.flush()
+        self.conn.answered = self.close_connection
 
     def send_headers(self) -> None:
         """Write the head of the response, held back until the body comes."""
@@ -229,7 +230,7 @@ class Connection(HTTPConnection):
     """A connection over our Reader and Writer."""
 
     refused = False
-    answered = False  # the last request, after which nothing more is said
+    answered = False  # the last request it takes, after which nothing more is said
 
     def __init__(self, server: Any, sock: socket.socket, makefile: Any = None) -> None:
         super().__init__(server, sock, _file)
@@ -238,9 +239,7 @@ class Connection(HTTPConnection):
         """Serve one gathered request; whether the connection stays open."""
         self.rfile.begin()
         serve: Callable[[], bool] = super().communicate
-        stays_open = serve()
-        self.answered = not stays_open
-        return stays_open
+        return serve()
 
     def expire(self) -> None:
         """Tell a client that its request took too long, without waiting for it."""
