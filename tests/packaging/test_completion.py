@@ -117,6 +117,7 @@ def test_shellcheck_has_nothing_to_say(command: str) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_cloudmasterctl_completes_its_commands_and_theirs() -> None:
     assert {"status", "check", "backup", "restore", "user", "token"} <= completed("cloudmasterctl", "")
     assert completed("cloudmasterctl", "--root", "/x", "user", "") == {
@@ -127,6 +128,7 @@ def test_cloudmasterctl_completes_its_commands_and_theirs() -> None:
     assert completed("cloudmasterctl", "user", "create", "--role", "") == {"viewer", "operator", "admin"}
 
 
+@pytest.mark.slow
 def test_cloudmasterctl_completes_files(tmp_path: Path) -> None:
     (tmp_path / "master.tar.gz").touch()
     found = {str(tmp_path / "master.tar.gz")}
@@ -134,6 +136,7 @@ def test_cloudmasterctl_completes_files(tmp_path: Path) -> None:
     assert completed("cloudmasterctl", "token", "create", "--file", f"{tmp_path}/m") == found
 
 
+@pytest.mark.slow
 def test_cloudmasterctl_completes_the_names_of_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = tmp_path / "var/lib/cloudmasterd/cloudmasterd.db"
     database.parent.mkdir(parents=True)

@@ -28,6 +28,8 @@ from cloudmasterd.web.router import Route
 from tests.cloudmasterd.web.people_site import FORM, Guarded, guarded
 from tests.cloudmasterd.web.test_openapi import routes
 
+pytestmark = pytest.mark.slow  # all routes with all kinds of callers
+
 MACHINE = "jboss1.example.org"
 PASSWORD = "four words are enough"
 ANEW = "something else each time"  # for a form that changes nothing when nothing differs

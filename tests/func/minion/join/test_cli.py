@@ -179,6 +179,7 @@ def test_a_machine_that_an_overlord_commands_already_goes_on_obeying_it(
     assert "func on the master may call everything here" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_failed_join_allows_nobody_anything(authority: Authority, root: Path, run: Run) -> None:
     with running(authority) as port:
         assert run(port, "--wait", "1") == 1
