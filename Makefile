@@ -115,8 +115,8 @@ test: setup-test check test-oldest ## everything: lint, types, house, unit tests
 	@$(PYTEST) -n 2 --dist loadfile -m integration
 
 test-unit: setup-test ## the inner loop: unit and house tests but for the slow ones
-	@# one more than cores: these tests wait (for deadlines, sockets, threads) a third of their time
-	@HYPOTHESIS_PROFILE=quick $(UNIT) -n 3 -m 'not integration and not slow'
+	@# more than cores: these tests wait (for deadlines, sockets, threads) nearly half of their time
+	@HYPOTHESIS_PROFILE=quick $(UNIT) -n 4 --dist worksteal -m 'not integration and not slow'
 
 test-integration: setup-test ## real processes on loopback: certmaster, minions, master, a browser
 	@$(PYTEST) -n 2 --dist loadfile -m integration
