@@ -41,7 +41,8 @@ class Machine:
         hosts = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in addresses.items())]
         (self._folder / "upper/etc/hosts").write_text("\n".join(hosts) + "\n")
         (self._folder / "upper/etc/hostname").write_text(f"{name}\n")
-        self._unique = f"{self._folder.name[-8:].replace('_', '-')}-{name.split('.')[0]}"
+        # a letter first: what nspawn takes for a name may not begin with a dash
+        self._unique = f"m{self._folder.name[-8:].replace('_', '-')}-{name.split('.')[0]}"
         self._command = self._boot_command(tree, shared)
         self._process = self._start()
         try:
