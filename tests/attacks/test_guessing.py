@@ -160,7 +160,7 @@ def test_sixty_four_logins_at_once_leave_everybody_else_their_answers(town: Town
 
 def test_guessing_tokens_finds_none_and_fills_no_record(town: Town) -> None:
     before = town.ask("GET", "/api/v1/audit?limit=1", town.admin.bearer).json()["items"][0]["id"]
-    prefix = town.vera.token.rpartition("_")[0]  # the public half is known
+    prefix = "_".join(town.vera.token.split("_")[:2])  # the public half is known
     for number in range(200):
         guess = f"{prefix}_{number:043d}"
         answer = ask_from(town, "127.5.0.1", "GET", "/api/v1/whoami", {"Authorization": f"Bearer {guess}"})

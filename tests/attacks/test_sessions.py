@@ -152,7 +152,7 @@ def test_a_session_that_was_signed_out_is_dead_though_its_cookie_is_kept(town: T
 
 
 def test_a_secret_of_one_kind_is_none_of_another(town: Town) -> None:
-    secret = town.vera.token.rpartition("_")[2]
+    secret = town.vera.token.split("_", 2)[2]
     assert whoami(town, secret) == 401
     assert whoami(town, town.vera.token) == 401
     for bearer in (town.vera.cookie, f"cmt_{town.vera.cookie}", town.vera.csrf, town.vera.token[:-1]):

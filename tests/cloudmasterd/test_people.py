@@ -177,7 +177,7 @@ def test_a_token_is_listed_for_good_without_its_secret(folk: Folk) -> None:
     again = folk.people.revoke_token(made.id)
     assert again.revoked_at is not None and again.revoked_at < folk.clock.now(), "it is revoked once"
     assert again.state(folk.clock.now()) is TokenState.REVOKED
-    assert secret.rpartition("_")[2] not in repr(folk.people.list_tokens(FIRST_ADMIN))
+    assert secret.split("_", 2)[2] not in repr(folk.people.list_tokens(FIRST_ADMIN))
     with pytest.raises(NotFound, match="there is no token 'x'"):
         folk.people.revoke_token("x")
 
