@@ -339,7 +339,7 @@ def test_fifty_at_once_from_several_processes_share_no_serial_number(
     for name in waiting:
         authority().sign(name)
     for process in processes:
-        process.join(60)
+        process.join(180)
         assert process.exitcode == 0
     paths = [signed.path for signed in authority().list_signed()]
     assert len(paths) == 50

@@ -81,7 +81,7 @@ def test_the_daemon_ends_cleanly_on_a_signal_even_while_clients_hang(
     with daemon(root) as (process, port), socket.create_connection(("127.0.0.1", port)) as hanging:
         hanging.sendall(b"POST /RPC2 HT")
         process.send_signal(number)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert "Traceback" not in process.stderr.read()
 
 
@@ -106,7 +106,7 @@ def test_a_machine_enrols_through_the_commands_alone(root: Path, capsys: pytest.
 def test_a_port_in_use_ends_the_daemon_with_a_sentence(root: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         configure(root, taken.getsockname()[1])
-        done = subprocess.run(call("certmaster", root), capture_output=True, text=True, cwd=TREE, timeout=30)
+        done = subprocess.run(call("certmaster", root), capture_output=True, text=True, cwd=TREE, timeout=120)
     assert done.returncode == 1
     assert "Address already in use; is another certmaster running?" in done.stderr
     assert "Traceback" not in done.stderr
@@ -136,7 +136,7 @@ def test_waiting_for_a_signature_ends_on_a_signal(root: Path) -> None:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=TREE) as process:
         assert "asking again every 10 s" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 1
+        assert process.wait(60) == 1
 
 
 def test_signing_goes_on_after_an_unknown_name(

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -356,4 +356,4 @@ def test_what_waits_is_told_with_its_key_and_since_when(
     broken, waits = one.describe_waiting()
     assert (broken.name, broken.key_fingerprint) == ("broken.example.org", "")
     assert (waits.name, waits.key_fingerprint) == (NAME, ca.read_request(request(keys[0])).key_fingerprint)
-    assert abs(waits.since - NOW) < timedelta(hours=1)
+    assert abs(waits.since - datetime.now(timezone.utc)) < timedelta(hours=1)

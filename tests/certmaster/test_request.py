@@ -10,7 +10,7 @@ import threading
 import time
 import xmlrpc.client
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -41,7 +41,7 @@ def given_key(config: MinionConfig, key: bytes) -> Path:
     return path
 
 
-def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
     end = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -124,7 +124,7 @@ def test_it_asks_until_an_administrator_signs_and_says_so_once(
     until(lambda: authority().list_waiting() == [NAME])
     until(lambda: "has not signed" in caplog.text)
     authority().sign(NAME)
-    asking.join(10)
+    asking.join(60)
     assert isinstance(found[0], Certificates)
     assert caplog.text.count(f"certmaster-ca --sign {NAME}` does it there") == 1
 
@@ -140,17 +140,20 @@ def test_once_means_once(tmp_path: Path, serve: Serve, authority: Make, keys: li
 def test_a_certmaster_that_is_not_there_is_named_and_asked_again(
     tmp_path: Path, serve: Serve, authority: Make, keys: list[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    config = minion(tmp_path, port)
-    given_key(config, keys[0])
-    with pytest.raises(Unreachable, match=f"127.0.0.1 port {port} cannot be reached: Connection"):
-        obtain_certificate(config, NAME, once=True)
     rounds: list[int] = []
-    assert (
-        obtain_certificate(config, NAME, wait_s=0, stop=lambda: bool(rounds.append(1)) or len(rounds) > 20)
-        is None
-    )
+    with socket.socket() as taken:  # nobody comes to listen there meanwhile
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        config = minion(tmp_path, port)
+        given_key(config, keys[0])
+        with pytest.raises(Unreachable, match=f"127.0.0.1 port {port} cannot be reached: Connection"):
+            obtain_certificate(config, NAME, once=True)
+        assert (
+            obtain_certificate(
+                config, NAME, wait_s=0, stop=lambda: bool(rounds.append(1)) or len(rounds) > 20
+            )
+            is None
+        )
     assert caplog.text.count("cannot be reached") == 1
 
 
@@ -158,8 +161,8 @@ def test_it_stops_in_the_middle_of_its_wait(tmp_path: Path, keys: list[bytes]) -
     config = minion(tmp_path, 1)
     given_key(config, keys[0])
     end = time.monotonic() + 0.3
-    assert obtain_certificate(config, NAME, wait_s=60, stop=lambda: time.monotonic() > end) is None
-    assert time.monotonic() < end + 5
+    assert obtain_certificate(config, NAME, wait_s=600, stop=lambda: time.monotonic() > end) is None
+    assert time.monotonic() < end + 60
 
 
 def test_a_silent_peer_is_given_up(tmp_path: Path, keys: list[bytes]) -> None:
@@ -218,15 +221,15 @@ def test_a_peer_that_speaks_something_else_is_told_apart(
                     sock, _ = server.accept()
                 except OSError:
                     return
-                with sock:
+                with sock, suppress(OSError):
                     sock.recv(65536)
                     sock.sendall(junk)
 
-        server.settimeout(0.3)
         thread = threading.Thread(target=speak)
         thread.start()
         with pytest.raises(Unreachable, match=r"at 127\.0\.0\.1 port"):
-            obtain_certificate(config, NAME, once=True, timeout_s=2)
+            obtain_certificate(config, NAME, once=True, timeout_s=60)
+        server.shutdown(socket.SHUT_RDWR)  # it waits for a second connection that need not come
         thread.join()
 
 

@@ -30,7 +30,7 @@ def ask(port: int, *args: object) -> list[object]:
 
 
 def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=10)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def send(port: int, data: bytes) -> bytes:
@@ -163,7 +163,7 @@ def test_what_is_no_call_is_refused_and_the_port_goes_on(
 def test_the_answer_to_an_oversized_body_arrives_while_the_body_is_still_coming(
     serve: Serve, authority: Make
 ) -> None:
-    port = serve(authority())
+    port = serve(authority(), replace(DEFAULT_LIMITS, linger_s=60))
     body = b"x" * 2_000_000
     assert send(port, head(len(body)) + body).startswith(b"HTTP/1.1 413")
 
@@ -175,7 +175,7 @@ def test_a_request_that_never_ends_is_closed_at_its_deadline(
     port = serve(authority(), replace(DEFAULT_LIMITS, request_s=0.3))
     begin = time.monotonic()
     assert send(port, beginning) == b""
-    assert 0.2 < time.monotonic() - begin < 5
+    assert 0.2 < time.monotonic() - begin < DEFAULT_LIMITS.request_s
     assert still_works(port)
 
 
@@ -186,7 +186,7 @@ def test_a_dribbling_client_gets_no_more_time_than_a_silent_one(serve: Serve, au
         for byte in head(60_000) + b" " * 60_000:
             sock.sendall(bytes((byte,)))
             time.sleep(0.02)  # the pace of the dribble, not a wait
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 60, "it dribbles for 20 minutes"
 
 
 def test_a_client_that_goes_away_early_harms_nothing(serve: Serve, authority: Make) -> None:
@@ -201,7 +201,7 @@ def test_a_client_that_goes_away_early_harms_nothing(serve: Serve, authority: Ma
 def test_many_unfinished_requests_do_not_keep_a_minion_waiting(
     serve: Serve, authority: Make, keys: list[bytes]
 ) -> None:
-    port = serve(authority(autosign=True), replace(DEFAULT_LIMITS, connections=20))
+    port = serve(authority(autosign=True), replace(DEFAULT_LIMITS, connections=20, request_s=120))
     stuck = [connect(port) for _ in range(60)]
     try:
         for sock in stuck:
@@ -211,7 +211,7 @@ def test_many_unfinished_requests_do_not_keep_a_minion_waiting(
                 pass  # dropped already
         begin = time.monotonic()
         assert ask(port, ca.make_request(keys[0], NAME).decode())[0] is True
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 50, "nobody waited for the deadline of the others"
         assert everything(stuck[0]) == b""
     finally:
         for sock in stuck:

@@ -16,7 +16,7 @@ import pytest
 from certmaster.service import Service
 
 TREE = Path(__file__).resolve().parents[2]
-WAIT_S = 20
+WAIT_S = 60
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -80,8 +80,7 @@ def test_it_is_alive_until_trouble_is_found_and_after(
         told = [heard(listener) for _ in range(4)]
     service.stopping()
     assert told == ["WATCHDOG=1", "STATUS=the loop hangs", "STATUS=at work", "WATCHDOG=1"]
-    assert len(caplog.records) == 1
-    assert "the loop hangs" in caplog.text
+    assert ["the loop hangs" in record.getMessage() for record in caplog.records].count(True) == 1
 
 
 def test_while_a_look_does_not_return_nothing_is_told(listener: socket.socket) -> None:
