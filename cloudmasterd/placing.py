@@ -10,7 +10,7 @@ from cloudmasterd import placement
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import Invalid, NoRoom
 from cloudmasterd.flavors import DEFAULT_FLAVORS, Flavor
-from cloudmasterd.model import ACTIVE_STATES, CloudInstance, CloudState, MachineInstance
+from cloudmasterd.model import ACTIVE_STATES, CloudInstance, MachineInstance
 from cloudmasterd.operations import ResourceCache
 from cloudmasterd.placement import Candidate, Capacity, Placement, Policy
 from cloudmasterd.spec import MachineSpec, need_of
@@ -41,8 +41,7 @@ class Placing:
 
     def learn(self) -> None:
         """See to it that networks and pools are known of the cloud instances that are up."""
-        up = [cloud.name for cloud in self._store.list_clouds(states=[CloudState.UP])]
-        self._resources.fill(up, within_s=RESOURCES_WITHIN_S)
+        self._resources.fill(self._store.tasks.look(Room.names_of_up), within_s=RESOURCES_WITHIN_S)
 
     def place(self, spec: MachineSpec) -> Placement:
         """Where it would go, and why not elsewhere; changes nothing."""

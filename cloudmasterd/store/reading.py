@@ -39,6 +39,7 @@ _SHOWN = AND(_s.shown == 1, _m.id == _s.uuid, _c.id == _s.cloud)
 # What every submission and every step reads is put together once, with parameters: that takes half the time.
 _CLOUDS = sqlrepr(Select(_CLOUD_ITEMS, staticTables=["cloud"]), "sqlite")
 _ALL_CLOUDS = f"{_CLOUDS} ORDER BY cloud.name"
+_UP = "SELECT name FROM cloud WHERE maintenance = 0 AND reachability = 'up' ORDER BY name"
 _CLOUD = f"{_CLOUDS} WHERE cloud.name = ?"
 _MACHINES = sqlrepr(Select(_MACHINE_ITEMS, where=_SHOWN), "sqlite")
 _MACHINES_NAMED = f"{_MACHINES} AND sighting.name = ?"
@@ -73,6 +74,11 @@ def list_clouds(
     if not where and limit is None:
         return [_cloud(row, policy) for row in connection.raw.execute(_ALL_CLOUDS)]
     return [_cloud(row, policy) for row in _page(connection, _CLOUD_ITEMS, where, [_c.id], limit)]
+
+
+def names_of_up(connection: OneConnection) -> list[str]:
+    """The names of the cloud instances that are up and in service."""
+    return [name for (name,) in connection.raw.execute(_UP)]
 
 
 def get_machine(connection: OneConnection, name_or_uuid: str) -> MachineInstance:

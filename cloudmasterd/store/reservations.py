@@ -20,6 +20,11 @@ _ACTIVE = """
         sum(CASE WHEN state IN ('running', 'paused', 'shutting-down') THEN max_memory_mb ELSE 0 END),
         sum(state IN ('running', 'paused', 'shutting-down')), sum(shown), sum(shown AND state = 'running')
     FROM sighting WHERE cloud IN (SELECT value FROM json_each(?)) GROUP BY cloud"""
+# `pending` is shown to nobody, so it alone makes no new revision
+_WRITE = """
+    UPDATE cloud SET committed_mb = ?1, active = ?2, machines = ?3, running = ?4, pending = ?5,
+        revision = iif((committed_mb, active, machines, running) <> (?1, ?2, ?3, ?4), ?6, revision)
+    WHERE name = ?7 AND (committed_mb, active, machines, running, pending) <> (?1, ?2, ?3, ?4, ?5)"""
 
 
 def sum_up(raw: sqlite3.Connection, clouds: Collection[str], change: int) -> None:
@@ -28,11 +33,8 @@ def sum_up(raw: sqlite3.Connection, clouds: Collection[str], change: int) -> Non
     sums = dict.fromkeys(clouds, (0, 0, 0, 0))
     for name, committed, active, machines, running in raw.execute(_ACTIVE, (asked,)):
         sums[name] = (committed, active, machines, running)
+    pending = dict.fromkeys(clouds, 0)
     for name, held_mb, held in raw.execute(_HELD, (asked,)):
         committed, active, machines, running = sums[name]
-        sums[name] = (committed + held_mb, active + held, machines, running)
-    raw.executemany(
-        "UPDATE cloud SET committed_mb = ?, active = ?, machines = ?, running = ?, revision = ?"
-        " WHERE name = ? AND (committed_mb, active, machines, running) <> (?, ?, ?, ?)",
-        [(*figures, change, name, *figures) for name, figures in sums.items()],
-    )
+        sums[name], pending[name] = (committed + held_mb, active + held, machines, running), held
+    raw.executemany(_WRITE, [(*sums[name], pending[name], change, name) for name in sums])

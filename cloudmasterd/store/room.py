@@ -17,11 +17,12 @@ _GROUPS = """
     WHERE ended_at IS NULL AND cloud IS NOT NULL AND anti_affinity <> '[]'
     UNION ALL SELECT s.cloud, m.anti_affinity, s.name FROM machine m JOIN sighting s ON s.uuid = m.uuid
     WHERE m.anti_affinity <> '[]'"""
-_PENDING = """
-    SELECT r.cloud, count(*) FROM reservation r WHERE NOT EXISTS (
-        SELECT 1 FROM sighting s
-        WHERE s.cloud = r.cloud AND s.uuid = r.uuid AND s.state IN ('running', 'paused', 'shutting-down'))
-    GROUP BY r.cloud"""
+# two statements in one, because SQLite reads all tasks for an OR of the two
+_NAMING = """
+    SELECT id FROM task WHERE ended_at IS NULL AND machine_name = ?1
+    UNION ALL SELECT id FROM task
+    WHERE ended_at IS NULL AND machine_name IS NOT NULL AND json_extract(arguments, '$.name') = ?1
+    ORDER BY id DESC LIMIT 1"""
 
 
 class Room:
@@ -45,6 +46,10 @@ class Room:
             self._clouds = tuple(reading.list_clouds(self._connection, self._policy, (), None, None))
         return self._clouds
 
+    def names_of_up(self) -> Sequence[str]:
+        """The names of the cloud instances that are up and in service, sorted."""
+        return reading.names_of_up(self._connection)
+
     def get_machine(self, name_or_uuid: str) -> MachineInstance:
         """The machine instance as the store shows it; NotFound, Conflict when several carry the name."""
         return reading.get_machine(self._connection, name_or_uuid)
@@ -59,13 +64,7 @@ class Room:
 
         It works on a machine instance of that name, or has it as the new `name` among its arguments.
         """
-        found = self._all(
-            # to look for the text first spares reading the arguments of hundreds of tasks
-            "SELECT id FROM task WHERE ended_at IS NULL AND machine_name IS NOT NULL AND (machine_name = ?1"
-            " OR (instr(arguments, ?2) AND json_extract(arguments, '$.name') = ?1)) ORDER BY id DESC LIMIT 1",
-            clean(name),
-            json.dumps(clean(name)),
-        )
+        found = self._all(_NAMING, clean(name))
         return int(found[0][0]) if found else None
 
     def find_image(self, name: str) -> Optional[Image]:
@@ -103,7 +102,7 @@ class Room:
     def pending(self, cloud: str) -> int:
         """How many reservations for machine instances not yet active the cloud instance has."""
         if self._pending is None:
-            self._pending = dict(self._all(_PENDING))
+            self._pending = dict(self._all("SELECT name, pending FROM cloud"))
         return self._pending.get(clean(cloud), 0)
 
     def close(self) -> None:

@@ -186,6 +186,18 @@ _SEVEN = (
         BEGIN SELECT RAISE(ABORT, 'a record of the audit is never removed'); END""",
 )
 
+_EIGHT = (
+    # what a submission looks for, however many tasks there are
+    """CREATE INDEX task_gives_name ON task (json_extract(arguments, '$.name'))
+        WHERE ended_at IS NULL AND machine_name IS NOT NULL""",
+    "CREATE INDEX task_waiting ON task (id) WHERE ended_at IS NULL AND state = 'waiting'",
+    "CREATE INDEX reservation_by_cloud ON reservation (cloud)",
+    "ALTER TABLE cloud ADD COLUMN pending INTEGER NOT NULL DEFAULT 0",
+    """UPDATE cloud SET pending = (SELECT count(*) FROM reservation r WHERE r.cloud = cloud.name
+        AND NOT EXISTS (SELECT 1 FROM sighting s WHERE s.cloud = r.cloud AND s.uuid = r.uuid
+            AND s.state IN ('running', 'paused', 'shutting-down')))""",
+)
+
 MIGRATIONS = (
     Migration(1, _ONE),
     Migration(2, _TWO),
@@ -194,4 +206,5 @@ MIGRATIONS = (
     Migration(5, _FIVE),
     Migration(6, _SIX),
     Migration(7, _SEVEN),
+    Migration(8, _EIGHT),
 )

@@ -38,7 +38,8 @@ class Cloud(SQLObject):
 
     `reachability` is new, up or unreachable; `maintenance` is a wish of the administrator beside it.
     committed_mb and active sum up all its active sightings and the reservations of machine instances that are
-    not active on it, machines and running the shown sightings. reserve_mb is NULL where the policy holds.
+    not active on it, machines and running the shown sightings; pending counts those reservations alone.
+    reserve_mb is NULL where the policy holds.
     """
 
     class sqlmeta:  # noqa: N801
@@ -62,6 +63,7 @@ class Cloud(SQLObject):
     live_free_memory_mb = IntCol()
     committed_mb = IntCol(notNone=True)
     active = IntCol(notNone=True)
+    pending = IntCol(notNone=True)
     machines = IntCol(notNone=True)
     running = IntCol(notNone=True)
     tags = StringCol(notNone=True)

@@ -43,6 +43,7 @@ _STEPS_OF = sqlrepr(Select(_STEP_ITEMS, staticTables=["step"]), "sqlite")
 _STEPS = f"{_STEPS_OF} WHERE task IN (SELECT value FROM json_each(?)) ORDER BY task, number"  # noqa: S608  constants
 _LOG = "SELECT at, text FROM task_log WHERE task = ? ORDER BY id"
 _LINE = "SELECT id FROM task WHERE ended_at IS NULL AND state = 'waiting' ORDER BY id"
+_PLACE = "SELECT count(*) FROM task WHERE ended_at IS NULL AND state = 'waiting' AND id <= ?"
 
 _WAITING = TaskState.WAITING.value
 
@@ -159,10 +160,15 @@ def _tasks(raw: sqlite3.Connection, found: Sequence[Sequence[Any]]) -> list[Task
     steps: dict[int, list[Step]] = {}
     for row in raw.execute(_STEPS, (json.dumps([row[0] for row in found]),)):
         steps.setdefault(row[0], []).append(_step(row))
-    line: dict[int, int] = {}
-    if any(row[2] == _WAITING for row in found):
-        line = {task_id: place for place, (task_id,) in enumerate(raw.execute(_LINE), 1)}
+    line = _places(raw, [row[0] for row in found if row[2] == _WAITING])
     return [_task(row, steps.get(row[0], []), line.get(row[0])) for row in found]
+
+
+def _places(raw: sqlite3.Connection, waiting: Sequence[int]) -> dict[int, int]:
+    """The place in line of tasks that wait, 1 is next."""
+    if len(waiting) > 1:
+        return {task_id: place for place, (task_id,) in enumerate(raw.execute(_LINE), 1)}
+    return {task_id: raw.execute(_PLACE, (task_id,)).fetchone()[0] for task_id in waiting}
 
 
 def _task(row: Sequence[Any], steps: Sequence[Step], position: Optional[int]) -> Task:

@@ -166,6 +166,31 @@ def test_a_database_without_people_has_none_after_its_migration(path: Path):
     store.close()
 
 
+def test_what_was_on_its_way_before_a_migration_still_is(path: Path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        migrate(raw, path, MIGRATIONS[:7])
+        raw.execute("INSERT INTO cloud (name, reachability) VALUES (?, 'up')", (ONE,))
+        for number, state in ((1, "running"), (2, "off"), (3, None)):
+            uuid, name = uuid_of(number), f"m{number}.example.org"
+            raw.execute("INSERT INTO machine (uuid) VALUES (?)", (uuid,))
+            if state is not None:
+                raw.execute(
+                    "INSERT INTO sighting (cloud, uuid, name, state, memory_mb, max_memory_mb, vcpus,"
+                    " autostart, appeared, shown) VALUES (?, ?, ?, ?, 512, 512, 1, 0, 0, 1)",
+                    (ONE, uuid, name, state),
+                )
+            raw.execute(
+                "INSERT INTO task (id, kind, state, target, cloud, machine, machine_name, arguments,"
+                " anti_affinity, asked_by, request_id, request_hash, created_at, revision)"
+                " VALUES (?, 'machine.create', 'running', '', ?, ?, ?, '{}', '[]', '', '', '', ?, 1)",
+                (number, ONE, uuid, name, NOON.isoformat()),
+            )
+            raw.execute("INSERT INTO reservation VALUES (?, ?, ?, ?, 512)", (number, ONE, uuid, name))
+    with closing(Store(path)) as store:
+        assert store.tasks.look(lambda room: room.pending(ONE)) == 2
+        assert store.tasks.look(lambda room: room.task_naming("m2.example.org")) == 2
+
+
 def test_a_copy_is_kept_of_a_database_before_its_migration(old: Path):
     before = dump(old)
     Store(old).close()

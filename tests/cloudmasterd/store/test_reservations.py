@@ -6,6 +6,7 @@ import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -280,6 +281,12 @@ class Model:
         self.held: dict[int, tuple[int, str, int]] = {}  # machine -> task, cloud instance, MB
         self.reserve: dict[str, int] = {}
 
+    def pending(self, cloud: str) -> int:
+        active = {uuid for uuid, m in self.said[cloud].items() if m.state in ACTIVE_STATES}
+        return sum(
+            where == cloud and uuid_of(number) not in active for number, (_, where, _) in self.held.items()
+        )
+
     def free_mb(self, cloud: str) -> int:
         active = {uuid: m.max_memory_mb for uuid, m in self.said[cloud].items() if m.state in ACTIVE_STATES}
         held = {uuid_of(n): mb for n, (_, where, mb) in self.held.items() if where == cloud}
@@ -328,4 +335,6 @@ def test_whatever_happens_memory_is_counted_once(sequence):
             play(store, model, kind, what)
             listed = store.list_clouds()
             assert {c.name: c.free_memory_mb for c in listed} == {c: model.free_mb(c) for c in (ONE, TWO)}
+            for cloud in (ONE, TWO):
+                assert store.tasks.look(partial(Room.pending, cloud=cloud)) == model.pending(cloud)
             assert store.change_count > count or listed == before, "a change that was not counted"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from cloudmasterd.errors import Conflict, NoRoom, NotFound
-from cloudmasterd.model import ENDED_STATES, NewTask, Step, StepState, Task, TaskState
+from cloudmasterd.model import ENDED_STATES, MemoryPolicy, NewTask, Step, StepState, Task, TaskState
 from cloudmasterd.store import Store, task_end, tasks
+from cloudmasterd.store.connection import OneConnection
 from cloudmasterd.store.room import Room
 from tests.cloudmasterd.store.answers import (
     NOON,
@@ -306,6 +308,55 @@ def test_a_decision_sees_who_is_busy_and_which_names_are_taken(store: Store):
         [store.get_machine("m2.example.org"), None],
         "m1.example.org",
     ]  # fmt: skip
+
+
+def work_of(path: Path, question: Callable[[Room], object]) -> int:
+    """How many instructions SQLite runs to answer it: no clock says it as well."""
+    connection, ran = OneConnection(path, read_only=True), [0]
+
+    def count() -> int:
+        ran[0] += 1
+        return 0
+
+    connection.raw.set_progress_handler(count, 1)
+    room = Room(connection, MemoryPolicy())
+    try:
+        question(room)
+    finally:
+        room.close()
+        connection.close()
+    return ran[0]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda room: (room.task_naming("m3.example.org"), room.task_naming("other.example.org")),
+        lambda room: room.pending(ONE),
+        lambda room: (room.busy(uuid_of(3)), room.busy(uuid_of(999))),
+        lambda room: room.names_of_up(),
+    ],
+    ids=["names", "pending", "busy", "up"],
+)
+def test_what_a_decision_looks_up_costs_the_same_with_many_tasks(
+    path: Path, store: Store, question: Callable[[Room], object]
+):
+    for number in range(1, 6):
+        submit(store, create(number))
+    few = work_of(path, question)
+    for number in range(6, 60):
+        submit(store, create(number))
+    for number in range(60, 80):
+        end(store, submit(store, create(number)), FAILED)
+    assert work_of(path, question) == few
+
+
+def test_a_place_in_line_is_told_alone_as_among_all(store: Store):
+    for number in (1, 2, 3, 4):
+        submit(store, create(number))
+    store.tasks.begin(2, NOON)
+    assert [(task.id, task.position) for task in store.tasks.pending()] == [(1, 1), (2, None), (3, 2), (4, 3)]
+    assert [store.tasks.get(number).position for number in (1, 2, 3, 4)] == [1, None, 2, 3]
 
 
 def test_a_group_is_taken_from_the_submission_on_and_stays_with_the_machine(store: Store):
