@@ -45,6 +45,7 @@ from cloudmasterd.secret_file import read_secret
 from cloudmasterd.service import Service
 from cloudmasterd.store import Store
 from cloudmasterd.tasks import TaskRunner
+from cloudmasterd.turns import Turns
 from cloudmasterd.web.door import Entrance
 from cloudmasterd.web.proxy import NO_PROXY, Proxy, proxy_at
 from cloudmasterd.web.server import mount
@@ -69,7 +70,10 @@ class App:
             own = open_own(config.func_root, config.pki_dir, clock.now)
             self.fabric: FuncFabric = open_func(config.func_root, config.minion_timeout_s, own)
             stack.callback(self.fabric.close)
-            self.fleet = Fleet(self.store, self.fabric, clock, timeout_s=config.minion_timeout_s)
+            self.turns = Turns()
+            self.fleet = Fleet(
+                self.store, self.fabric, clock, timeout_s=config.minion_timeout_s, turns=self.turns
+            )
             stack.callback(self.fleet.close)
             resources = ResourceCache(Operations(self.fabric), clock)
             images = Images(self.store, config.image_dir, clock)
@@ -141,6 +145,7 @@ class App:
             clock,
             per_cloud=self.config.tasks_per_cloud,
             patience_s=self.config.task_patience_s,
+            turns=self.turns,
         )
 
     def _problems(self) -> list[str]:
@@ -158,7 +163,7 @@ def run(app: App, stop: StopQueue[str], service: Service) -> str:
     The HTTP server's own death puts "server" there. `service` is told when all is ready, and at the end.
     """
     try:
-        mount(app.site, app.config.listen_addr, app.config.listen_port)
+        mount(app.site, app.config.listen_addr, app.config.listen_port, app.turns.asking)
         return _serve(app, stop, service)
     finally:
         app.close()

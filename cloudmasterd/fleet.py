@@ -14,6 +14,7 @@ from cloudmasterd.fabric import Answer, Call, Fabric
 from cloudmasterd.inventory import fallback_uuid, from_classic, parse_inventory, uuid_from_xml
 from cloudmasterd.model import CloudInstance, Inventory
 from cloudmasterd.store import Store
+from cloudmasterd.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ class Fleet:
         timeout_s: float = 10.0,
         classic_retry_s: float = 3600.0,
         listener: Optional[Callable[[Outcome], None]] = None,
+        turns: Optional[Turns] = None,
     ) -> None:
         self._store = store
         self._fabric = fabric
@@ -130,6 +132,7 @@ class Fleet:
         self._classic_retry_s = classic_retry_s
         self._classic_since: dict[str, float] = {}
         self._listener = listener
+        self._turns = turns or Turns()
         self._flights = Flights()
         self._writing = threading.Lock()
         self._removed: set[str] = set()  # what they still answer is not to bring them back
@@ -300,6 +303,7 @@ class Fleet:
     def _learn(self, learned: Mapping[str, Learned], tickets: Mapping[str, int], asked_for: bool) -> None:
         if not learned:
             return
+        self._turns.give_way()
         with self._writing:
             if self._closed:
                 return

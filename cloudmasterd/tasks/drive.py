@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Callable, Optional
@@ -18,6 +16,7 @@ from cloudmasterd.operations import outcome_is_known, was_sent
 from cloudmasterd.store import Store
 from cloudmasterd.tasks.outcome import failure, has_failed
 from cloudmasterd.tasks.recipe import Later, Recipe, StepContext, StepKind
+from cloudmasterd.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -70,16 +69,22 @@ class Driver:
     UNDOING with the operation id of the undoing before that acts. A task goes back as soon as
     one of its steps is FAILED, SKIPPED, UNDOING or UNDONE.
 
-    Threads take turns between steps: a dozen that compute at once get nothing done sooner, but whoever
-    submits a task would wait for the interpreter and for the store behind all of them.
+    Threads take turns between steps and let go of the turn while a step acts; see Turns for why.
     """
 
-    def __init__(self, store: Store, recipes: Mapping[str, Recipe], clock: Clock, patience: Patience) -> None:
+    def __init__(
+        self,
+        store: Store,
+        recipes: Mapping[str, Recipe],
+        clock: Clock,
+        patience: Patience,
+        turns: Optional[Turns] = None,
+    ) -> None:
         self._tasks = store.tasks
         self._recipes = recipes
         self._clock = clock
         self._patience = patience
-        self._turn = threading.Lock()
+        self._turns = turns or Turns()
 
     def advance(
         self, task_id: int, memory: Memory, stopping: Callable[[], bool], *, light: bool = False
@@ -90,7 +95,7 @@ class Driver:
         StoreError when the store failed: then nothing is lost, and it can be called again.
         """
         while not stopping():
-            with self._turn:
+            with self._turns.working():
                 task = self._tasks.get(task_id, log=False)
                 recipe = self._recipes.get(task.kind)
                 if light and (recipe is None or not recipe.is_light(task)):
@@ -139,7 +144,7 @@ class Driver:
             return self._fail(task, index, memory.bug, unsettled=True, memory=memory)
         memory.light = kind.light
         try:
-            with self._away(), request_ids.working_for(task.request_id):
+            with self._turns.away(), request_ids.working_for(task.request_id):
                 outcome = kind.do(self._context(task, step, step.operation))
         except StoreError:
             raise
@@ -219,7 +224,7 @@ class Driver:
         if memory.bug is not None:
             return self._leave(task, index, memory.bug, memory)
         try:
-            with self._away(), request_ids.working_for(task.request_id):
+            with self._turns.away(), request_ids.working_for(task.request_id):
                 nothing = self._settle(task, step, kind)
                 detail = nothing or undo(self._context(task, step, step.operation))
         except StoreError:
@@ -259,15 +264,6 @@ class Driver:
         return 0.0
 
     # Both
-
-    @contextmanager
-    def _away(self) -> Iterator[None]:
-        """Let others have the turn while this one waits for a cloud instance."""
-        self._turn.release()
-        try:
-            yield
-        finally:
-            self._turn.acquire()
 
     def _bear(
         self, task: Task, index: int, memory: Memory, error: CloudUnreachable, *, endless: bool

@@ -14,6 +14,7 @@ from cloudmasterd.store import Store
 from cloudmasterd.tasks.drive import BACKOFF_S, Driver, Memory, Patience
 from cloudmasterd.tasks.queue import Queue
 from cloudmasterd.tasks.recipe import Lane, Recipe
+from cloudmasterd.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +42,12 @@ class TaskRunner:
         per_cloud: int = 4,
         patience_s: float = 600.0,
         backoff_s: Sequence[float] = BACKOFF_S,
+        turns: Optional[Turns] = None,
     ) -> None:
         self._tasks = store.tasks
         self._recipes = recipes
         self._clock = clock
-        self._driver = Driver(store, recipes, clock, Patience(patience_s, backoff_s=backoff_s))
+        self._driver = Driver(store, recipes, clock, Patience(patience_s, backoff_s=backoff_s), turns)
         self._workers = {Lane.LONG: workers, Lane.SHORT: short_workers}
         self._queue = Queue(per_cloud)
         self._memories: dict[int, Memory] = {}

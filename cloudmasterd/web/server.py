@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
+from typing import Callable
 
 import cherrypy
 
@@ -18,8 +20,16 @@ THREADS = 72
 BACKLOG = 128
 
 
-def mount(site: Site, listen_addr: str, listen_port: int) -> None:
-    """Make CherryPy serve a site; the caller starts the engine."""
+def mount(
+    site: Site,
+    listen_addr: str,
+    listen_port: int,
+    asking: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
+    """Make CherryPy serve a site; the caller starts the engine.
+
+    `asking` is around each request that may change something.
+    """
     # CherryPy's INFO lines tell of its own start and stop only, and would stand between ours
     logging.getLogger("cherrypy").setLevel(logging.WARNING)
     cherrypy.config.update(
@@ -41,7 +51,7 @@ def mount(site: Site, listen_addr: str, listen_port: int) -> None:
     waits = Waits()
     cherrypy.tree.mount(application(site, waits), "")
     cherrypy.server.instance = None
-    cherrypy.server.httpserver = Server(cherrypy.server, waits.stop)
+    cherrypy.server.httpserver = Server(cherrypy.server, waits.stop, asking)
 
 
 def application(site: Site, waits: Waits) -> cherrypy.Application:

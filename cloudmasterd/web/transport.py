@@ -13,6 +13,7 @@ import re
 import selectors
 import socket
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Callable, Optional
 
 from cheroot.server import HTTPConnection
@@ -33,6 +34,7 @@ CHUNK = 64 * 1024
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
 _BLOCKING = re.compile(rb"\r\n(?:expect|transfer-encoding):", re.IGNORECASE)
+_READING = (b"GET ", b"HEAD ", b"OPTIONS ")
 _CHUNKS = b"PUT /api/v1/images/"
 _clock = SystemClock()  # cheroot compares with the time of day
 
@@ -51,6 +53,10 @@ class Reader:
     def has_data(self) -> bool:
         """Whether bytes are gathered that nobody has read."""
         return bool(self._buffer)
+
+    def starts_with(self, what: tuple[bytes, ...]) -> bool:
+        """Whether what is gathered begins with one of these."""
+        return self._buffer.startswith(what)
 
     def gather(self) -> bool:
         """Take what has arrived, without waiting; whether a worker should look at it now.
@@ -237,9 +243,11 @@ class Connection(HTTPConnection):
 
     def communicate(self) -> bool:
         """Serve one gathered request; whether the connection stays open."""
+        changing = not self.rfile.starts_with(_READING)
         self.rfile.begin()
         serve: Callable[[], bool] = super().communicate
-        return serve()
+        with self.server.asking() if changing else nullcontext():
+            return serve()
 
     def expire(self) -> None:
         """Tell a client that its request took too long, without waiting for it."""
@@ -276,9 +284,16 @@ class Server(CPWSGIServer):
     ConnectionClass = Connection
     keep_alive_conn_limit = MAX_WAITING
 
-    def __init__(self, adapter: Any, stopping: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        adapter: Any,
+        stopping: Callable[[], None] = lambda: None,
+        asking: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """`stopping` is called before it stops; `asking` is around each request that may change something."""
         super().__init__(adapter)
         self._stopping = stopping
+        self.asking = asking
         self.server_name = "cloudmasterd"
         self.timeout = REQUEST_S
         # CherryPy's server puts its own request class there

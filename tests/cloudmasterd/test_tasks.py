@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
@@ -17,6 +18,7 @@ from cloudmasterd.store import Store
 from cloudmasterd.tasks import Done, Lane, Later, Recipe, StepContext, StepKind, TaskRunner
 from cloudmasterd.tasks.outcome import error_of
 from cloudmasterd.tasks.queue import Queue
+from cloudmasterd.turns import Turns
 from tests.blank import blank
 from tests.fakes import wait_for
 
@@ -77,7 +79,7 @@ class Bench:
 
     def ended(self, task: Task) -> Task:
         assert self.runner is not None
-        found = self.runner.wait(task.id, 10)
+        found = self.runner.wait(task.id, 60)
         assert found.ended_at is not None, found.steps
         return found
 
@@ -99,6 +101,37 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 def states(task: Task) -> list[StepState]:
     return [step.state for step in task.steps]
+
+
+def test_no_step_begins_or_goes_on_while_somebody_asks_for_something(bench: Bench) -> None:
+    own, looked = threading.get_ident(), threading.Event()
+
+    def monotonic() -> float:
+        if threading.get_ident() != own:
+            looked.set()  # a worker gives way
+        return time.monotonic()
+
+    turns = Turns(600, monotonic)
+    acting, go_on = threading.Event(), threading.Event()
+
+    def act(ctx: StepContext) -> Done:
+        acting.set()
+        assert go_on.wait(60)
+        return Done()
+
+    bench.kind("play", one=bench.step("one", act), two=bench.step("two"))
+    bench.start(turns=turns)
+    with turns.asking():
+        task = bench.submit("play", "one", "two")
+        assert looked.wait(60)
+        assert bench.names() == []
+    assert acting.wait(60)
+    with turns.asking():
+        looked.clear()
+        go_on.set()
+        assert looked.wait(60)
+        assert bench.names() == ["one"]
+    assert bench.ended(task).state is TaskState.DONE
 
 
 def test_steps_run_in_order_and_see_what_came_before(bench: Bench) -> None:
@@ -288,7 +321,7 @@ def test_a_step_that_wants_to_wait_keeps_no_thread(bench: Bench) -> None:
 
 def test_a_waiting_task_is_cancelled_at_once(bench: Bench) -> None:
     gate = threading.Event()
-    bench.kind("k", one=bench.step("one", lambda ctx: Done({"ok": gate.wait(10)})))
+    bench.kind("k", one=bench.step("one", lambda ctx: Done({"ok": gate.wait(60)})))
     runner = bench.start(per_cloud=1)
     first = bench.submit("k", "one")
     wait_for(lambda: bench.calls, "the first to run")
@@ -306,13 +339,13 @@ def test_a_running_task_is_cancelled_between_steps_and_undone(bench: Bench) -> N
 
     def one(ctx: StepContext) -> Done:
         entered.set()
-        assert gate.wait(10)
+        assert gate.wait(60)
         return Done()
 
     bench.kind("k", one=bench.step("one", one, undo="gone"), two=bench.step("two"))
     runner = bench.start()
     task = bench.submit("k", "one", "two")
-    assert entered.wait(10)
+    assert entered.wait(60)
     runner.cancel(bench.store.tasks.ask_cancel(task.id))
     gate.set()
     done = bench.ended(task)
@@ -330,24 +363,35 @@ def test_cancelling_ends_the_waiting_for_a_silent_cloud_instance(bench: Bench) -
 
 
 def test_behind_a_final_step_there_is_no_way_back(bench: Bench) -> None:
-    bench.kind("k", one=bench.step("one", undo="gone"), two=bench.step("two", SILENT, Done(), final=True))
-    runner = bench.start(backoff_s=(0.2,), patience_s=0.01)
+    heard = threading.Event()
+
+    def two(ctx: StepContext) -> Done:
+        if not heard.is_set():
+            raise SILENT
+        return Done()
+
+    bench.kind("k", one=bench.step("one", undo="gone"), two=bench.step("two", two, final=True))
+    runner = bench.start(patience_s=0.01)
     task = bench.submit("k", "one", "two")
     wait_for(lambda: "two" in bench.names(), "the final step")
     assert not runner.may_cancel(bench.store.tasks.get(task.id))
     runner.cancel(bench.store.tasks.ask_cancel(task.id))
+    heard.set()
     assert bench.ended(task).state is TaskState.DONE
 
 
 def test_one_task_at_a_time_for_a_cloud_instance_in_a_lane_of_one(bench: Bench) -> None:
     most, lock, now = [0], threading.Lock(), [0]
-    tick = threading.Event()
+    both, tick = threading.Event(), threading.Event()
 
     def work(ctx: StepContext) -> Done:
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
-        tick.wait(0.01)
+            if now[0] == 2:
+                both.set()
+        assert both.wait(60), "the second place stays empty"
+        tick.wait(0.01)  # for a third to come, if there were a place
         with lock:
             now[0] -= 1
         return Done()
@@ -361,7 +405,7 @@ def test_one_task_at_a_time_for_a_cloud_instance_in_a_lane_of_one(bench: Bench) 
 
 def test_short_actions_are_not_behind_long_installs(bench: Bench) -> None:
     gate = threading.Event()
-    bench.kind("install", Lane.LONG, one=bench.step("one", lambda ctx: Done({"ok": gate.wait(10)})))
+    bench.kind("install", Lane.LONG, one=bench.step("one", lambda ctx: Done({"ok": gate.wait(60)})))
     bench.kind("start", Lane.SHORT, one=bench.step("two"))
     bench.start(workers=2, per_cloud=2)
     installs = [bench.submit("install", "one") for _ in range(5)]
@@ -400,13 +444,13 @@ def test_a_stop_leaves_what_hangs_and_the_next_start_takes_it_up(bench: Bench) -
 
     def hang(ctx: StepContext) -> Done:
         entered.set()
-        gate.wait(10)
+        gate.wait(60)
         return Done()
 
     bench.kind("k", one=bench.step("one", hang))
     runner = bench.start()
     task = bench.submit("k", "one")
-    assert entered.wait(10)
+    assert entered.wait(60)
     runner.stop(0.1)
     assert bench.store.tasks.get(task.id).state is TaskState.RUNNING
     gate.set()
@@ -441,6 +485,19 @@ def test_in_the_queue_a_long_task_keeps_its_place_while_it_waits_and_a_short_one
         queue.park(1, due=9)
         assert (queue.take(lane, 0), queue.next_due(lane, 0)) == (others, 9)
         assert queue.take(lane, 9) == (1 if lane is Lane.LONG else None)
+
+
+def test_in_the_queue_one_that_is_hurried_before_it_waits_looks_once_more() -> None:
+    queue = Queue(per_cloud=1)
+    queue.add(1, Lane.LONG, "cloud1", "m1")
+    assert queue.take(Lane.LONG, 0) == 1
+    queue.hurry(1)  # it has said what it waits for, and is not yet put down
+    queue.park(1, due=60)
+    assert queue.take(Lane.LONG, 1) == 1
+    queue.park(1, due=60)
+    assert queue.take(Lane.LONG, 1) is None, "once"
+    queue.hurry(1)
+    assert queue.take(Lane.LONG, 1) == 1
 
 
 def test_in_the_queue_a_long_task_gives_its_place_back_for_as_long_as_what_it_waits_for_is_light() -> None:

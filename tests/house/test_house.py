@@ -19,7 +19,7 @@ RANKS = {
     "config": 1, "settings": 1, "placement": 1, "fabric": 1, "store": 1, "cobbler": 1, "inventory": 1,
     "flavors": 1, "spec": 1, "kernel_options": 1, "jsonbody": 1, "cloud_init": 1, "words": 1,
     "accounts": 0, "passwords": 1, "password_rules": 1, "throttle": 1, "first": 2, "people": 2, "access": 2,
-    "last_use": 1, "recall": 2,
+    "last_use": 1, "turns": 1, "recall": 2,
     "rights": 0, "scopes": 0, "grants": 0, "setting_values": 1, "secret_file": 1, "enrolment": 1,
     "rebuild_spec": 1, "rebuilds": 2, "func_fabric": 2, "own_certificate": 2, "removals": 2, "fleet": 2,
     "tasks": 2, "machines": 2, "placing": 2, "recipes": 2, "operations": 2,

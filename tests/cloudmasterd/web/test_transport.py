@@ -8,9 +8,10 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
+import cherrypy
 import pytest
 
 from cloudmasterd.web import transport
@@ -19,7 +20,7 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def connect(world: Any) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", world.port), timeout=20)
+    return socket.create_connection(("127.0.0.1", world.port), timeout=90)
 
 
 def read_all(sock: socket.socket) -> bytes:
@@ -37,15 +38,54 @@ def exchange(world: Any, sent: bytes) -> bytes:
         return read_all(sock)
 
 
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Another deadline for a whole request: cheroot looks for overdue ones twice a second."""
+    before, server = transport.REQUEST_S, cherrypy.server.httpserver
+    transport.REQUEST_S = server.timeout = seconds
+    try:
+        yield
+    finally:
+        transport.REQUEST_S = server.timeout = before
+
+
 @pytest.fixture
 def short_deadline() -> Iterator[float]:
-    """The deadline for a whole request, made short: cheroot looks for overdue ones twice a second."""
-    import cherrypy
+    """One that is soon over, and long enough for a busy machine to take what is sent at once."""
+    with deadline(1.5):
+        yield 1.5
 
-    before, server = transport.REQUEST_S, cherrypy.server.httpserver
-    transport.REQUEST_S = server.timeout = 0.5
-    yield 0.5
-    transport.REQUEST_S = server.timeout = before
+
+@pytest.fixture
+def long_deadline() -> Iterator[None]:
+    """One that whoever is held up by a stuck client is seen to wait for, however busy the machine is."""
+    with deadline(80):
+        yield
+
+
+def test_workers_give_way_to_what_may_change_something_until_it_is_answered(world: Any) -> None:
+    server, seen = cherrypy.server.httpserver, []
+
+    @contextmanager
+    def asking() -> Iterator[None]:
+        seen.append("asks")
+        try:
+            yield
+        finally:
+            seen.append("has its answer")
+
+    before, server.asking = server.asking, asking
+    try:
+        assert world.get("/healthz").status == 200
+        assert world.ask("OPTIONS", "/api/v1/machines").status == 204
+        assert seen == []
+        assert world.ask("DELETE", "/nowhere").status == 404
+        with closing(connect(world)) as sock:
+            sock.sendall(b"POST /nowhere HTTP/1.1\r\n\r\n")
+            assert b" 400 " in read_all(sock)  # it closes only after that
+    finally:
+        server.asking = before
+    assert seen == ["asks", "has its answer"] * 2
 
 
 UNFINISHED = {
@@ -58,20 +98,20 @@ UNFINISHED = {
 
 
 @pytest.mark.parametrize("beginning", UNFINISHED.values(), ids=UNFINISHED)
-def test_sixty_clients_that_stop_delay_nobody(world: Any, beginning: bytes) -> None:
+def test_sixty_clients_that_stop_delay_nobody(world: Any, long_deadline: None, beginning: bytes) -> None:
     stuck = [connect(world) for _ in range(60)]
     try:
         for sock in stuck:
             sock.sendall(beginning)
         started = time.monotonic()
         assert world.get("/healthz").status == 200
-        assert time.monotonic() - started < 8, "a stuck client has 10 s"
+        assert time.monotonic() - started < 60, "a stuck client has 80 s"
     finally:
         for sock in stuck:
             sock.close()
 
 
-def test_sixty_clients_that_drip_delay_nobody(world: Any) -> None:
+def test_sixty_clients_that_drip_delay_nobody(world: Any, long_deadline: None) -> None:
     stuck = [connect(world) for _ in range(60)]
     stop = threading.Event()
 
@@ -89,10 +129,10 @@ def test_sixty_clients_that_drip_delay_nobody(world: Any) -> None:
         for _ in range(20):
             started = time.monotonic()
             assert world.get("/healthz").status == 200
-            assert time.monotonic() - started < 8, "a stuck client has 10 s"
+            assert time.monotonic() - started < 60, "a stuck client has 80 s"
     finally:
         stop.set()
-        dripping.join(10)
+        dripping.join(60)
         for sock in stuck:
             sock.close()
 
@@ -101,26 +141,26 @@ def test_sixty_clients_that_drip_delay_nobody(world: Any) -> None:
 def test_a_request_that_takes_too_long_is_told_so_and_closed(
     world: Any, short_deadline: float, pause: float
 ) -> None:
+    started = time.monotonic()
     with closing(connect(world)) as sock:
-        started = time.monotonic()
         sock.settimeout(pause)
-        answer = b""
-        while time.monotonic() - started < 10:
+        answer, more = b"", b"G" if pause < 1 else b"GET / HTTP/1.1\r\n"
+        while time.monotonic() - started < 60:
+            # a server that has closed is found out by sending, and what it said before is still there
+            with suppress(OSError):
+                sock.sendall(more)
+            more = more[:1] if pause < 1 else b""
             try:
-                if pause < 1:
-                    sock.sendall(b"G")
-                elif not answer:
-                    sock.sendall(b"GET / HTTP/1.1\r\n")
                 some = sock.recv(65536)
-                answer += some
-                if not some:
-                    break
             except socket.timeout:
                 continue
             except OSError:
                 break
-        assert short_deadline * 0.8 < time.monotonic() - started < 5
-        assert answer.startswith(b"HTTP/1.1 408 ")
+            answer += some
+            if not some:
+                break
+    assert short_deadline * 0.8 < time.monotonic() - started < 60
+    assert answer.startswith(b"HTTP/1.1 408 ")
 
 
 def test_an_idle_connection_is_closed_without_a_word(world: Any, short_deadline: float) -> None:
@@ -129,10 +169,8 @@ def test_an_idle_connection_is_closed_without_a_word(world: Any, short_deadline:
 
 def test_a_body_that_a_worker_has_to_wait_for_has_a_deadline(world: Any, short_deadline: float) -> None:
     head = b"POST /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
-    started = time.monotonic()
     answer = exchange(world, head + b"abc")
     assert answer.startswith(b"HTTP/1.1 100 ")
-    assert time.monotonic() - started < 5
     assert world.get("/healthz").status == 200
 
 
@@ -210,7 +248,7 @@ def test_a_request_may_come_in_pieces(world: Any) -> None:
 
 
 def test_a_connection_serves_many_requests(world: Any) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", world.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", world.port, timeout=90)
     connection.connect()
     place = connection.sock.getsockname()
     for _ in range(50):
