@@ -21,6 +21,7 @@ settings.register_profile(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=bool(os.environ.get("CI")),
+    print_blob=True,  # with which anybody can try the example of a failure again
 )
 # For the inner loop (make test-unit): the same properties with fewer examples. `make test` tries them all.
 settings.register_profile("quick", settings.get_profile("project"), max_examples=10)

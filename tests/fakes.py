@@ -18,7 +18,7 @@ from cloudmasterd.errors import CloudUnreachable, CobblerError, FabricError, Rem
 from cloudmasterd.fabric import Answer, Call
 from cloudmasterd.model import MachineState, ObservedMachine, Profile
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0  # of what comes at once, on a machine that may stand still for seconds
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
 

@@ -39,7 +39,7 @@ NODE = """<node>
 </node>
 """
 MIB = 2**20
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class LocalFanout:
@@ -113,7 +113,7 @@ class Clones:
         self.fanout.minions_[name] = registry.load(root)
 
     def start_master(self) -> None:
-        fabric = FuncFabric(self.fanout, 10.0)  # type: ignore[arg-type]
+        fabric = FuncFabric(self.fanout, 60.0)  # type: ignore[arg-type]
         self.store = Store(blank(self.folder / "db"), clock=self.clock)
         self.fleet = Fleet(self.store, fabric, self.clock)
         operations = Operations(fabric)

@@ -37,12 +37,12 @@ def farm(authority: Authority) -> Iterator[Farm]:
 
 @pytest.fixture
 def fabric(farm: Farm, tmp_path: Path) -> Iterator[FuncFabric]:
-    fabric = open_func(write_root(tmp_path, farm, NAMES), timeout_s=10)
+    fabric = open_func(write_root(tmp_path, farm, NAMES), timeout_s=60)
     yield fabric
     fabric.close()
 
 
-def answers(fabric: FuncFabric, timeout_s: float = 10) -> dict[str, Answer]:
+def answers(fabric: FuncFabric, timeout_s: float = 60) -> dict[str, Answer]:
     groups = fabric.ask_all({name: Call("virt.inventory", ("k",)) for name in NAMES}, timeout_s)
     return {answer.cloud: answer for group in groups for answer in group}
 
@@ -88,7 +88,10 @@ def test_all_are_asked_at_once_each_with_its_own_call(fabric: FuncFabric) -> Non
 
 def test_a_dead_cloud_does_not_hide_the_others(fabric: FuncFabric, farm: Farm) -> None:
     farm.manners[TWO] = lambda sock, name: farm.stopping.wait()  # type: ignore[assignment]
-    found = answers(fabric, timeout_s=0.5)
+    for timeout_s in (0.5, 30):  # the second where the living were too slow for the first
+        found = answers(fabric, timeout_s)
+        if found[ONE].ok and found[THREE].ok:
+            break
     assert found[ONE].ok and found[THREE].ok
     error = found[TWO].error
     assert isinstance(error, CloudUnreachable)

@@ -290,7 +290,7 @@ def test_the_whole_way_through_the_runner_and_a_new_process(bench: Bench) -> Non
     second = TaskRunner(bench.store, recipes(), SystemClock())
     second.start()
     bench.say("done")
-    ended = second.wait(bench.task.id, 10)
+    ended = second.wait(bench.task.id, 60)
     second.stop()
     assert ended.state is TaskState.DONE
     assert [step.state for step in ended.steps] == [StepState.DONE] * 5

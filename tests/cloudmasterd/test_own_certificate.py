@@ -67,7 +67,7 @@ def own(tmp_path: Path, time: Time) -> OwnCertificate:
 
 @pytest.fixture
 def keeper(tmp_path: Path, own: OwnCertificate) -> Iterator[CertificateKeeper]:
-    made = CertificateKeeper(own, Enrolment(tmp_path / "run/certmaster/admin.sock", ""))
+    made = CertificateKeeper(own, Enrolment(tmp_path / "run/certmaster/admin.sock", "", timeout_s=60))
     yield made
     made.stop()
 

@@ -42,7 +42,7 @@ class Shelf:
 
     def open(self, **more: Any) -> None:
         self.store = Store(blank(self.folder / "db"), clock=self.clock)
-        self.profiles = Profiles(self.store, self.cobbler, self.clock, **more)
+        self.profiles = Profiles(self.store, self.cobbler, self.clock, **{"wait_s": 60.0, **more})
 
     def restart(self, **more: Any) -> None:
         self.store.close()
@@ -242,7 +242,7 @@ def test_a_crowd_does_not_wait_for_a_server_that_hangs(shelf: Shelf) -> None:
     finally:
         shelf.cobbler.hold.set()
         for caller in callers:
-            caller.join(20)
+            caller.join(60)
 
 
 def test_a_silent_server_refuses_a_create_with_what_to_do(shelf: Shelf) -> None:
@@ -291,7 +291,7 @@ def test_many_who_ask_at_once_share_a_question(shelf: Shelf) -> None:
         caller.start()
     shelf.cobbler.hold.set()
     for caller in callers:
-        caller.join(20)
+        caller.join(60)
     assert not any(caller.is_alive() for caller in callers)
     assert shelf.cobbler.most_at_once == 1
     assert names(shelf) == [F8, RHEL5]

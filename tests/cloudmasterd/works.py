@@ -20,7 +20,7 @@ from tests.blank import blank
 from tests.fakes import FakeCobbler, FakeFabric, WorkingMinion
 
 ASKER = Asker("ada", "request-1")
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 def spec(name: str, **changes: Any) -> MachineSpec:

@@ -48,7 +48,7 @@ from cloudmasterd.tasks import TaskRunner
 from func.minion.modules.image import Image
 from tests.fakes import FakeFabric, WorkingMinion, machine
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 KILLED = 9
 FLUSHED = "flushed"
 ASKER = Asker("crash", "request-1", key="key-1", request_hash="h")

@@ -17,7 +17,7 @@ HARNESS = Path(__file__).with_name("harness.py")
 def test_whatever_is_killed_before_or_after_any_write_or_call_a_restart_puts_right() -> None:
     # a process of its own: it forks, which one that has threads must not do
     done = subprocess.run(
-        [sys.executable, str(HARNESS)], capture_output=True, text=True, timeout=600, check=False
+        [sys.executable, str(HARNESS)], capture_output=True, text=True, timeout=1800, check=False
     )
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -50,8 +50,11 @@ def test_a_program_that_is_not_there_has_ended_as_a_shell_would_say() -> None:
 
 def test_at_the_deadline_a_program_and_its_children_are_killed(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    done = programs.run(["sh", "-c", f"sleep 600 & echo $! > {pid}; wait"], 1)
-    assert (done.code, done.how) == (None, "did not end in time")
+    for deadline_s in (1, 30):  # the second where the shell has not come to its line within the first
+        done = programs.run(["sh", "-c", f"sleep 600 & echo $! > {pid}; wait"], deadline_s)
+        assert (done.code, done.how) == (None, "did not end in time")
+        if pid.exists() and pid.read_text().strip():
+            break
     assert gone(int(pid.read_text()))
 
 
@@ -61,7 +64,7 @@ def test_a_program_does_not_outlive_us(tmp_path: Path) -> None:
     script = f"from genome_replace_self import programs; programs.run(['sh', '-c', '{shell}'], 600)"
     path = Path(programs.__file__).parents[1]
     us = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(path)})
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (pid.exists() and pid.read_text().strip()) and time.monotonic() < deadline:
         time.sleep(0.02)
     us.send_signal(signal.SIGKILL)
@@ -70,9 +73,9 @@ def test_a_program_does_not_outlive_us(tmp_path: Path) -> None:
 
 
 def gone(pid: int) -> bool:
-    """Whether a process ends, within some seconds."""
+    """Whether a process ends, within a minute."""
     waited = threading.Event()
-    for _ in range(200):
+    for _ in range(1200):
         try:
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
                 return True

@@ -283,6 +283,7 @@ def test_a_hash_is_over_what_the_documents_say():
     raw.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
     append(raw, [Deed("bob", "do", "/x", detail={"ü": "ö"})], NOON)
     (row,) = walk_rows(raw)
+    raw.close()
     text = json.dumps(
         {**dict(zip(COLUMNS, row)), "detail": {"ü": "ö"}}, sort_keys=True, separators=(",", ":")
     )

@@ -214,7 +214,7 @@ def test_whoever_waits_for_events_is_told_when_there_is_one(store: Store):
 
     def wait() -> bool:
         ready.wait()
-        return store.events.wait(0, 10.0)
+        return store.events.wait(0, 60.0)
 
     with ThreadPoolExecutor(3) as pool:
         waiting = [pool.submit(wait) for _ in range(3)]

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,8 +38,8 @@ def without_privileges() -> Iterator[None]:
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that an account without privileges can reach, which pytest's own it cannot."""
-    folder = Path("/var/tmp") / f"cloudmasterd-test-{os.getpid()}"
-    folder.mkdir(mode=0o755)
+    folder = Path(tempfile.mkdtemp(prefix="cloudmasterd-test-", dir="/var/tmp"))
+    folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
 

@@ -19,6 +19,12 @@ from tests.fakes import wait_for
 
 
 @pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody cuts the line off because the machine stood still for a tenth of a second."""
+    monkeypatch.setattr(writer, "PATIENCE_S", 60.0)
+
+
+@pytest.fixture(autouse=True)
 def clouds(store: Store) -> None:
     store.reconcile({ONE: full(), TWO: full()}, NOON)
 
@@ -31,11 +37,11 @@ class Line:
         self.pool = ThreadPoolExecutor(20)
         self.inside, self.go_on = threading.Event(), threading.Event()
         self.first: Future[Task] = self.pool.submit(store.tasks.submit, self._decide)
-        assert self.inside.wait(10)
+        assert self.inside.wait(60)
 
     def _decide(self, room: Room) -> NewTask:
         self.inside.set()
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(60)
         return create(0)
 
     def add(self, function, *args) -> Future:
@@ -155,7 +161,8 @@ def test_the_line_is_cut_where_it_is_long(store: Store, monkeypatch):
     assert len(store.tasks.list()) == 10
 
 
-def test_whoever_was_to_end_a_transaction_and_never_came_is_stood_in_for(store: Store):
+def test_whoever_was_to_end_a_transaction_and_never_came_is_stood_in_for(store: Store, monkeypatch):
+    monkeypatch.setattr(writer, "PATIENCE_S", 0.1)
     store._writer._line += 1  # somebody in line who was interrupted
     try:
         assert submit(store, create(1)).id == 1
@@ -164,14 +171,13 @@ def test_whoever_was_to_end_a_transaction_and_never_came_is_stood_in_for(store: 
     assert len(store.tasks.list()) == 1
 
 
-def test_what_was_begun_is_done_before_the_store_closes(store: Store, path: Path, monkeypatch):
-    monkeypatch.setattr(writer, "PATIENCE_S", 60.0)
+def test_what_was_begun_is_done_before_the_store_closes(store: Store, path: Path):
     store._writer._line += 1  # so that the transaction stays open
     with ThreadPoolExecutor(1) as pool:
         task = pool.submit(submit, store, create(1))
         wait_for(lambda: store._writer._open is not None and not store._writer._lock.locked())
         store.close()
-        assert task.result(10).id == 1
+        assert task.result(60).id == 1
     with closing(Store(path)) as again:
         assert [task.id for task in again.tasks.pending()] == [1]
         assert where(again) == {}
