@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from cloudmasterd.alive import POLLER_S, find_trouble
+from tests.ports import held_port
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -55,9 +56,8 @@ def test_a_poller_that_does_not_come_round_is_trouble(port: int) -> None:
 
 
 def test_a_server_that_is_gone_is_trouble() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    said = find_trouble(lambda: 1.0, "127.0.0.1", port)
+    with held_port() as port:
+        said = find_trouble(lambda: 1.0, "127.0.0.1", port)
     assert said.startswith(f"/healthz at 127.0.0.1 port {port} does not answer: ")
 
 

@@ -18,16 +18,17 @@ import pytest
 from cloudmasterd import __version__
 from cloudmasterd.cli import BAD_CONFIG, CANNOT_START, OK, main
 from cloudmasterd.config import documentation
+from tests.ports import held_port
 
 PROGRAM = [sys.executable, "-c", "import sys; from cloudmasterd.cli import main; sys.exit(main())"]
 REPOSITORY = Path(__file__).resolve().parents[2]
-DEADLINE_S = 20
+DEADLINE_S = 60
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+def port() -> Iterator[int]:
+    with held_port() as port:
+        yield port
 
 
 @pytest.fixture

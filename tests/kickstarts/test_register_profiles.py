@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from genome_register_profiles.deciding import changes, fields_of, find_distro
 from genome_register_profiles.errors import Usage
 
 from tests.kickstarts.rendering import FOLDER, SYSTEMS
+from tests.ports import held_port
 
 PROFILES = load_catalogue(FOLDER)
 PROGRAM = FOLDER / "genome-register-profiles"
@@ -195,10 +195,9 @@ def test_a_server_that_does_not_answer_ends_with_4(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "password").write_text("word\n")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    argv = ["--server", f"127.0.0.1:{port}", "--user", "u", "--password-file", str(tmp_path / "password")]
-    assert cli.main(argv) == 4
+    with held_port() as port:
+        argv = ["--server", f"127.0.0.1:{port}", "--user", "u", "--password-file", str(tmp_path / "password")]
+        assert cli.main(argv) == 4
     assert f"http://127.0.0.1:{port}/cobbler_api does not answer" in capsys.readouterr().err
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from tests.blank import blank
 from tests.certmaster.support import NOW
 from tests.cloudmasterd.store.answers import NOON, ONE, create, full, machine, submit
 from tests.fakes import FakeClock
+from tests.ports import held_port
 
 CLOUD = "cloud1.example.org"
 
@@ -26,10 +27,11 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture
+def unused_port() -> Iterator[Callable[[], int]]:
+    """Gives ports at which nobody answers to the end of the test, unless the test does."""
+    with ExitStack() as held:
+        yield lambda: held.enter_context(held_port())
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> Path:
@@ -48,7 +50,9 @@ def authority_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_master(authority_files: Path, tmp_path: Path) -> Callable[[str], Places]:
+def make_master(
+    authority_files: Path, tmp_path: Path, unused_port: Callable[[], int]
+) -> Callable[[str], Places]:
     """make_master("a") is a cloud master below tmp_path/a that was stopped with a task in its line."""
 
     def make(name: str) -> Places:

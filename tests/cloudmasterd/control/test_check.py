@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -36,7 +36,7 @@ from cloudmasterd.errors import CloudRefused, CloudUnreachable, FabricError, Rem
 from cloudmasterd.fabric import Answer, Call
 from cloudmasterd.func_fabric import obtain, open_own
 from cloudmasterd.store import Store
-from tests.cloudmasterd.control.conftest import CLOUD, unused_port, write
+from tests.cloudmasterd.control.conftest import CLOUD, write
 from tests.cloudmasterd.store.test_audit_verify import tamper
 from tests.fakes import FakeClock
 
@@ -100,7 +100,7 @@ def test_the_worst_finding_counts() -> None:
 
 
 @pytest.fixture
-def config(master: Places) -> Config:
+def config(master: Places, unused_port: Callable[[], int]) -> Config:
     return replace(load_config(None, master.root), public_url=f"http://127.0.0.1:{unused_port()}/")
 
 
@@ -215,7 +215,9 @@ def test_a_name_nobody_knows_is_found(config: Config, master: Places, clock: Fak
     assert found.level is Level.FAULT and "DNS" in found.remedy
 
 
-def test_a_cobbler_server_that_is_silent_is_found(config: Config, master: Places, clock: FakeClock) -> None:
+def test_a_cobbler_server_that_is_silent_is_found(
+    config: Config, master: Places, clock: FakeClock, unused_port: Callable[[], int]
+) -> None:
     asked = replace(config, cobbler_server=parse_address(f"http://127.0.0.1:{unused_port()}"))
     (found,) = about("cobbler", findings(asked, master, clock))
     assert found.level is Level.FAULT and "cobbler_server" in found.remedy
