@@ -13,11 +13,12 @@ from tests.kickstarts.installer import Installer
 from tests.kickstarts.rendering import render, scripts
 from tests.kickstarts.test_post import installed
 from tests.kickstarts.test_pre import MINION, SHELL_OF
+from tests.ports import held_port
 
 pytestmark = pytest.mark.slow
 
 Make = Callable[..., Installer]
-DEADLINE_S = 30
+DEADLINE_S = 60
 NO_CURL = "#!/bin/sh\nexit 127\n"
 
 
@@ -108,11 +109,10 @@ def test_without_an_address_nothing_is_sent(machine: Make, reports: Reports) -> 
 
 @pytest.mark.parametrize("version", ["F42", "F8"])
 def test_a_cloud_master_that_refuses_does_not_stop_the_installation(machine: Make, version: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    made = machine(SHELL_OF.get(version, "bash"), version)
-    made.hasten()
-    root = installed(made, f"{MINION} genome_report=http://127.0.0.1:{port}/install/WORD", version)
+    with held_port() as port:
+        made = machine(SHELL_OF.get(version, "bash"), version)
+        made.hasten(reports=True)
+        root = installed(made, f"{MINION} genome_report=http://127.0.0.1:{port}/install/WORD", version)
     assert (made.root / root / "etc/certmaster/token").exists()
 
 
@@ -120,7 +120,7 @@ def test_a_cloud_master_that_refuses_does_not_stop_the_installation(machine: Mak
 def test_a_cloud_master_that_never_answers_does_not_hold_it_up(machine: Make, version: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         made = machine(SHELL_OF.get(version, "bash"), version)
-        made.hasten()
+        made.hasten(reports=True)
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/install/WORD"
         root = installed(made, f"{MINION} genome_report={url}", version)
     assert (made.root / root / "etc/certmaster/token").exists()
