@@ -11,6 +11,7 @@ from cloudmasterd.errors import Invalid
 MIN_CHARACTERS = 12
 MAX_BYTES = 1024
 FEW = 5  # different characters are too few
+NUL = "\0"  # scrypt fills short passwords up with these: one more at the end makes no difference to it
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32, without those that look alike
 _GROUPS, _GROUP = 4, 5
@@ -56,6 +57,8 @@ def _unfit(password: str, name: str) -> str:
         return f"it has {len(password)} characters; take {MIN_CHARACTERS} or more, e.g. four words"
     if len(to_bytes(password)) > MAX_BYTES:
         return f"it is longer than {MAX_BYTES} bytes; take a shorter one"
+    if NUL in password:
+        return "it holds the character U+0000, which nobody can type; leave it out"
     if plain == name.casefold():
         return "it is the name of the user; take another one, e.g. four words"
     if plain in _COMMONEST:

@@ -15,7 +15,7 @@ from typing import Optional
 
 from cloudmasterd.clock import Clock
 from cloudmasterd.errors import TooManyAttempts
-from cloudmasterd.password_rules import MAX_BYTES, to_bytes
+from cloudmasterd.password_rules import MAX_BYTES, NUL, to_bytes
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class Passwords:
         if phc is not None and kept is None:
             log.error("a password in the database is no scrypt hash that can be used: set it anew")
         given = to_bytes(password)
-        if kept is None or len(given) > MAX_BYTES:
+        if kept is None or len(given) > MAX_BYTES or NUL in password:
             self._run(given[:MAX_BYTES], bytes(_SALT_BYTES), self._cost, _KEY_BYTES, known=known)
             return False
         key = self._run(given, kept.salt, kept.cost, len(kept.key), known=known)

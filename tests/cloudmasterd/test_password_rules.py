@@ -46,6 +46,8 @@ def test_whatever_is_long_and_no_favourite_can_be_a_password(password: str) -> N
         ("abcd" * 5, "fewer than 5 different characters"),
         ("four words " * 100, "longer than 1024 bytes"),
         ("é" * 600 + "abcde", "longer than 1024 bytes"),
+        ("four words in a row\0", "the character U\\+0000, which nobody can type"),
+        ("four words\0in a row", "the character U\\+0000"),
     ],
 )
 def test_an_unfit_password_is_refused_with_what_would_be_right(password: str, reason: str) -> None:

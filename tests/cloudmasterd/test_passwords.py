@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-import statistics
 import threading
 import time
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Optional
 
 import pytest
@@ -51,7 +50,7 @@ def test_only_the_password_itself_is_right(passwords: Passwords) -> None:
         assert not passwords.check(wrong, phc)
 
 
-@given(st.text(max_size=40), st.text(max_size=40))
+@given(st.text(st.characters(exclude_characters="\0"), max_size=40), st.text(max_size=40))
 def test_a_password_is_right_exactly_where_it_is_the_same_text(one: str, two: str) -> None:
     passwords = Passwords(SystemClock(), WEAK)
     phc = passwords.hash(one)
@@ -61,6 +60,15 @@ def test_a_password_is_right_exactly_where_it_is_the_same_text(one: str, two: st
 
 def _typed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
+
+
+@pytest.mark.parametrize("more", ["\0", "\0\0\0", "\0" * 40])
+def test_what_scrypt_fills_passwords_up_with_is_no_part_of_them(passwords: Passwords, more: str) -> None:
+    for password in (PASSWORD, ""):
+        phc = passwords.hash(password)
+        before = passwords.runs
+        assert not passwords.check(password + more, phc)
+        assert passwords.runs == before + 1, "after as much work"
 
 
 @pytest.mark.parametrize("cost", [Cost(15, 1, 1), Cost(1, 1, 16), Cost(10, 8, 16), Cost(12, 64, 1)])
@@ -149,23 +157,13 @@ def test_a_crowd_of_strangers_takes_no_place_of_those_who_are_known() -> None:
 
 
 def test_nobody_waits_for_ever() -> None:
-    passwords = Passwords(SystemClock(), Cost(15, 8, 4), patience_s=0.01)
-    started = threading.Event()
-
-    def slow() -> None:
-        started.set()
-        passwords.check(PASSWORD, None)
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        busy = [pool.submit(slow) for _ in range(AT_ONCE)]
-        started.wait(10)
-        deadline = time.monotonic() + 10
-        while passwords.runs < AT_ONCE and time.monotonic() < deadline:
-            time.sleep(0.001)
+    passwords = Passwords(SystemClock(), WEAK, patience_s=0.01)
+    with ExitStack() as busy:
+        for _ in range(AT_ONCE):  # as many are checked as may, for as long as this block takes
+            busy.enter_context(passwords._slot(passwords._strangers))
         with pytest.raises(TooManyAttempts, match="try again in 5 s"):
             passwords.check(PASSWORD, None)
-        for one in busy:
-            one.result(60)
+    assert not passwords.check(PASSWORD, None), "they are done"
 
 
 @pytest.mark.slow
@@ -178,5 +176,6 @@ def test_the_clock_does_not_tell_an_unknown_user_from_a_wrong_password() -> None
             began = time.perf_counter()
             passwords.check(OTHER, kept)
             times.append(time.perf_counter() - began)
-    ratio = statistics.median(known) / statistics.median(unknown)
-    assert 0.7 < ratio < 1.4, f"medians {statistics.median(known)} and {statistics.median(unknown)} s"
+    # The least of many is the work itself: what a busy machine adds to some of them is in neither.
+    ratio = min(known) / min(unknown)
+    assert 0.7 < ratio < 1.4, f"{min(known)} and {min(unknown)} s"
