@@ -18,6 +18,7 @@ class _Entry:
     acting: bool = False
     light: bool = False  # what it does next needs no place
     holds: bool = False  # one of the places its cloud instance has in its lane
+    hurried: bool = False  # while it acted: it has to look once more before it waits
 
 
 class Queue:
@@ -98,15 +99,16 @@ class Queue:
         """It acts no longer and wants to go on at `due`, without a place when what comes next is light."""
         entry = self._entries[task]
         self._put_down(entry)
-        entry.acting, entry.due, entry.light = False, due, light
+        entry.acting, entry.due, entry.light = False, 0.0 if entry.hurried else due, light
+        entry.hurried = False
         if light or entry.lane is Lane.SHORT:
             self._let_go(entry)
 
     def hurry(self, task: int) -> None:
-        """It may go on at once, if it is waiting for its time."""
+        """It may go on at once, if it is waiting for its time, or is about to."""
         entry = self._entries.get(task)
         if entry is not None:
-            entry.due = 0.0
+            entry.due, entry.hurried = 0.0, entry.acting
 
     def remove(self, task: int) -> None:
         """It has ended."""
