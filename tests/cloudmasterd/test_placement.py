@@ -317,9 +317,9 @@ def test_one_alone_leaves_nothing_and_none_has_no_largest() -> None:
 
 def test_capacity_of_200_cloud_instances_takes_a_moment() -> None:
     clouds = [cloud(f"c{n:03}", 40000 + n * 7, active_mb=(512, 1024, 2048) * 30) for n in range(200)]
-    began = time.perf_counter()
+    began = time.thread_time()  # what others do on this machine meanwhile is not counted
     told = room(DEFAULT_FLAVORS, *clouds)
-    assert time.perf_counter() - began < 0.5  # about 1 ms; the bound is for a machine that is busy
+    assert time.thread_time() - began < 0.5  # about 1 ms
     assert told.flavors[0].total > 10000
 
 
