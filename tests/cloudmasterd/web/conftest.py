@@ -41,6 +41,7 @@ from cloudmasterd.operations import Operations, ResourceCache
 from cloudmasterd.passwords import Cost, Passwords
 from cloudmasterd.placing import Rules
 from cloudmasterd.tasks.recipe import Done, Later, Recipe, StepContext, StepKind
+from cloudmasterd.web import transport
 from cloudmasterd.web.server import application, mount
 from cloudmasterd.web.site import Site
 from cloudmasterd.web.waiting import Waits
@@ -99,7 +100,7 @@ class StandInFleet:
     def refresh_cloud(self, name: str) -> CloudInstance:
         self.asked.append(name)
         if self.hold is not None:
-            assert self.hold.wait(20)
+            assert self.hold.wait(60)
         self.store.get_cloud(name)
         error = self.errors.get(name)
         if error is not None:
@@ -208,7 +209,7 @@ class World:
     def ask(
         self, method: str, target: str, headers: Optional[dict[str, str]] = None, body: Optional[bytes] = None
     ) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=90)
         try:
             connection.request(method, target, body=body, headers=headers or {})
             response = connection.getresponse()
@@ -242,6 +243,7 @@ def inventory(machines: list[ObservedMachine], memory_mb: int = 65536) -> Invent
 
 @contextmanager
 def served(site: Site) -> Iterator[int]:
+    transport.LINGER_S = 60.0  # a client of a busy machine takes longer to hear that it is refused
     mount(site, "127.0.0.1", 0)
     server = cherrypy.server.httpserver
     server.prepare()
@@ -251,7 +253,7 @@ def served(site: Site) -> Iterator[int]:
         yield server.bind_addr[1]
     finally:
         server.stop()
-        thread.join(10)
+        thread.join(60)
 
 
 @pytest.fixture(scope="session")
@@ -271,10 +273,10 @@ def world(port: int, tmp_path: Path) -> Iterator[World]:
     resources = ResourceCache(Operations(fabric), clock)
     images = Images(store, tmp_path / "images", clock)
     cobbler = FakeCobbler()
-    profiles = Profiles(store, cobbler, clock)
+    profiles = Profiles(store, cobbler, clock, wait_s=60)
     machines = Machines(store, runner, resources, clock, Rules(), images, profiles)
     rebuilds = Rebuilds(store, runner, profiles, clock)
-    enrolment = Enrolment(tmp_path / "admin.sock", "cloud.example.org")
+    enrolment = Enrolment(tmp_path / "admin.sock", "cloud.example.org", timeout_s=60)
     removals = Removals(store, fleet, enrolment, runner)
     installs = Installs(store, clock)
     passwords = Passwords(clock, QUICK)

@@ -11,6 +11,7 @@ import pytest
 
 from cloudmasterd.errors import CloudRefused, CloudUnreachable, RemoteFault
 from cloudmasterd.web.represent import CLOUD_FIELDS, MACHINE_FIELDS, RESOURCES_FIELDS, moment
+from tests.fakes import wait_for
 
 CLOUDS, MACHINES = "/api/v1/clouds", "/api/v1/machines"
 CLOUD1 = CLOUDS + "/cloud1.example.org"
@@ -336,17 +337,13 @@ def test_slow_refreshes_leave_room_for_everything_else(small: Any) -> None:
     askers = [threading.Thread(target=small.ask, args=("POST", CLOUD1 + "/refresh")) for _ in range(12)]
     for asker in askers:
         asker.start()
-    wait_for = threading.Event()
-    for _ in range(500):
-        if len(small.fleet.asked) == 12:
-            break
-        wait_for.wait(0.01)
+    wait_for(lambda: len(small.fleet.asked) == 12, "as many as may")
     answer = small.ask("POST", CLOUD1 + "/refresh")
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     assert small.get(MACHINES).status == 200
     small.fleet.hold.set()
     for asker in askers:
-        asker.join(20)
+        asker.join(60)
     assert small.ask("POST", CLOUD1 + "/refresh").status == 200
 
 

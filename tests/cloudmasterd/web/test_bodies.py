@@ -103,7 +103,7 @@ def test_a_body_just_below_the_limit_is_read(small: Any) -> None:
 
 
 def exchange(small: Any, sent: bytes) -> bytes:
-    with closing(socket.create_connection(("127.0.0.1", small.port), timeout=20)) as sock:
+    with closing(socket.create_connection(("127.0.0.1", small.port), timeout=90)) as sock:
         sock.sendall(sent)
         data = b""
         while True:
@@ -135,7 +135,7 @@ def test_a_body_that_is_waited_for_is_read_too(small: Any) -> None:
 
 def test_a_body_that_does_not_come_is_told_so(small: Any) -> None:
     before, server = transport.REQUEST_S, cherrypy.server.httpserver
-    transport.REQUEST_S = server.timeout = 0.5
+    transport.REQUEST_S = server.timeout = 1.5
     try:
         answer = exchange(
             small,

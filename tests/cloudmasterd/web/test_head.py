@@ -70,7 +70,7 @@ SMUGGLED = {
 def test_a_second_request_is_not_smuggled_in_with_the_first(world: Any, lines: bytes) -> None:
     inner = b"GET /api/v1/clouds HTTP/1.1\r\nHost: x\r\n\r\n"
     head = b"POST /api/v1/tasks/1/cancel HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n"
-    with closing(socket.create_connection(("127.0.0.1", world.port), timeout=20)) as sock:
+    with closing(socket.create_connection(("127.0.0.1", world.port), timeout=90)) as sock:
         sock.sendall(head + b"abcd" + inner)
         answer = b""
         while some := sock.recv(65536):

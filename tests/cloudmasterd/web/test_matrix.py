@@ -314,7 +314,7 @@ LINES = {
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
 def test_no_way_of_writing_a_request_gets_in(site: Guarded, line: str) -> None:
     """Whatever line a caller without a credential finds, they hear of a login, or that it is no request."""
-    with closing(socket.create_connection(("127.0.0.1", site.world.port), timeout=20)) as sock:
+    with closing(socket.create_connection(("127.0.0.1", site.world.port), timeout=90)) as sock:
         sock.sendall(f"{line}\r\nHost: x\r\nConnection: close\r\n\r\n".encode("latin-1"))
         answer = b""
         while some := sock.recv(65536):

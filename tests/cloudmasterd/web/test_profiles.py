@@ -120,7 +120,7 @@ def test_refreshes_are_bounded(stocked: Any) -> None:
     finally:
         stocked.cobbler.hold.set()
         for caller in callers:
-            caller.join(20)
+            caller.join(60)
     assert answers == [503] + [200] * MAX_REFRESHES
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -121,7 +122,7 @@ def test_one_waits_at_a_task_until_it_has_ended(busy: Any) -> None:
         wait_for(lambda: busy.get(TASKS + "/3").json()["state"] == "running")
         assert not waiting.done()
         busy.gate.open.set()
-        answer = waiting.result(10)
+        answer = waiting.result(60)
     assert (answer.status, answer.json()["state"]) == (200, "done")
     assert answer.headers["preference-applied"] == "wait=30"
     assert busy.get(TASKS + "/3", Prefer="wait=30").json() == answer.json()
@@ -211,13 +212,16 @@ def waiting(small: Any, query: str, happen: Callable[[], Any]) -> tuple[Any, flo
         wait_for(lambda: small.waits._for_events._value < 2, "the request that waits")
         happen()
         happened = time.monotonic()
-        return asked.result(20), time.monotonic() - happened
+        return asked.result(60), time.monotonic() - happened
 
 
 def test_who_waits_is_woken_at_once(small: Any) -> None:
-    answer, late = waiting(small, "after=latest&wait=60", lambda: add(small, "it rains"))
-    assert events_of(answer) == ["it rains"]
-    assert late < 0.5
+    lates = []
+    for _ in range(5):
+        answer, late = waiting(small, "after=latest&wait=60", lambda: add(small, "it rains"))
+        assert events_of(answer) == ["it rains"]
+        lates.append(late)
+    assert statistics.median(lates) < 0.5, "a machine that stands still for a moment spoils one or two"
 
 
 def test_drift_wakes_who_waits(small: Any, make_machine: Any) -> None:
@@ -255,7 +259,7 @@ def test_there_are_so_many_places_to_wait_and_no_more(small: Any) -> None:
         assert (answer.status, answer.headers["retry-after"]) == (503, "5")
         assert small.get(f"{EVENTS}?after=latest").status == 200
         add(small, "go")
-        assert [events_of(one.result(20)) for one in held] == [["go"], ["go"]]
+        assert [events_of(one.result(60)) for one in held] == [["go"], ["go"]]
 
 
 def test_flavors_are_those_of_the_configuration(small: Any) -> None:
