@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Optional
+from typing import Any, Optional
 
 from cloudmasterd.rights import Role, Scope
+from cloudmasterd.times import time_text
 
 EVERYTHING: Scope = frozenset()
 """The scope of those who are bound to no tags."""
@@ -97,3 +98,35 @@ class SessionLimits:
     def over(self, session: Session, now: datetime) -> bool:
         """Whether a session has ended by itself."""
         return session.created_at < self.began_after(now) or session.seen_at < self.seen_after(now)
+
+
+def user_object(user: User) -> dict[str, Any]:
+    """A user as programs are told of them."""
+    return {
+        "name": user.name,
+        "role": user.role.value,
+        "scope": sorted(user.scope),
+        "title": user.title,
+        "disabled": user.disabled,
+        "has_password": user.has_password,
+        "created_at": time_text(user.created_at),
+        "password_changed_at": time_text(user.password_changed_at),
+        "last_login_at": time_text(user.last_login_at),
+    }
+
+
+def token_object(token: ApiToken, now: datetime) -> dict[str, Any]:
+    """A token as programs are told of it: without its secret."""
+    return {
+        "id": token.id,
+        "user": token.user,
+        "title": token.title,
+        "role": token.role.value,
+        "scope": sorted(token.scope),
+        "state": token.state(now).value,
+        "created_at": time_text(token.created_at),
+        "expires_at": time_text(token.expires_at),
+        "last_used_at": time_text(token.last_used_at),
+        "last_address": token.last_address or None,
+        "revoked_at": time_text(token.revoked_at),
+    }

@@ -16,10 +16,11 @@ from cloudmasterd.clock import Clock
 from cloudmasterd.config import load_config
 from cloudmasterd.errors import StoreError
 from cloudmasterd.record import Entry, Filter, Head, Verdict, parse_head
-from cloudmasterd.record_text import csv_lines, json_lines, read_time
+from cloudmasterd.record_text import csv_lines, json_lines
 from cloudmasterd.store.audit import AuditStore
 from cloudmasterd.store.audit_verify import judge_export
 from cloudmasterd.store.beside import open_beside
+from cloudmasterd.times import read_time
 
 Commands = argparse._SubParsersAction  # argparse has no public name for it
 

@@ -11,13 +11,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Callable, Optional
 
-from cloudmasterd.accounts import ApiToken
+from cloudmasterd.accounts import ApiToken, token_object, user_object
 from cloudmasterd.acting import Deed, acting
 from cloudmasterd.clock import Clock
 from cloudmasterd.config import load_config
 from cloudmasterd.control.new_password import read_new_password
 from cloudmasterd.control.shell_user import shell_user
-from cloudmasterd.control.show_people import table_of_tokens, table_of_users, token_object, user_object
+from cloudmasterd.control.show_people import table_of_tokens, table_of_users
 from cloudmasterd.control.token_file import TokenFile
 from cloudmasterd.first import FirstPassword
 from cloudmasterd.password_rules import generate

@@ -1,10 +1,10 @@
-"""Users and tokens as `cloudmasterctl` shows them: tables for people, objects for scripts."""
+"""Users and tokens as `cloudmasterctl` shows them to people: tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Optional
+from typing import Optional
 
 from cloudmasterd.accounts import ApiToken, TokenState, User
 from cloudmasterd.rights import Scope
@@ -44,38 +44,6 @@ def table_of_tokens(tokens: Sequence[ApiToken], now: datetime) -> list[str]:
     return _columns([("ID", "USER", "ROLE", "SCOPE", "GOOD UNTIL", "LAST USED", "FROM", "TITLE"), *rows])
 
 
-def user_object(user: User) -> dict[str, Any]:
-    """A user for scripts."""
-    return {
-        "name": user.name,
-        "role": user.role.value,
-        "scope": sorted(user.scope),
-        "disabled": user.disabled,
-        "title": user.title,
-        "has_password": user.has_password,
-        "created_at": _text(user.created_at),
-        "password_changed_at": _text(user.password_changed_at),
-        "last_login_at": _text(user.last_login_at),
-    }
-
-
-def token_object(token: ApiToken, now: datetime) -> dict[str, Any]:
-    """A token for scripts, without its secret."""
-    return {
-        "id": token.id,
-        "user": token.user,
-        "title": token.title,
-        "role": token.role.value,
-        "scope": sorted(token.scope),
-        "state": token.state(now).value,
-        "created_at": _text(token.created_at),
-        "expires_at": _text(token.expires_at),
-        "last_used_at": _text(token.last_used_at),
-        "last_address": token.last_address,
-        "revoked_at": _text(token.revoked_at),
-    }
-
-
 def _standing(user: User) -> str:
     if user.disabled:
         return "disabled"
@@ -93,10 +61,6 @@ def _until(token: ApiToken, now: datetime) -> str:
 
 def _moment(at: Optional[datetime]) -> str:
     return "-" if at is None else f"{at:%Y-%m-%d %H:%M}"
-
-
-def _text(at: Optional[datetime]) -> Optional[str]:
-    return None if at is None else at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any, Optional
 
 from cloudmasterd.flavors import Flavor
@@ -21,6 +21,7 @@ from cloudmasterd.operations import Resources
 from cloudmasterd.placement import Capacity, Placement
 from cloudmasterd.request_ids import plain
 from cloudmasterd.tasks.outcome import error_of
+from cloudmasterd.times import time_text
 
 CLOUD_FIELDS = (
     "name", "state", "arch", "cpus", "memory_mb", "reserved_memory_mb", "free_memory_mb",
@@ -58,13 +59,6 @@ PROFILE_FIELDS = (
 )  # fmt: skip
 
 
-def moment(value: Optional[datetime]) -> Optional[str]:
-    """RFC 3339 in UTC with milliseconds: 2026-11-22T07:53:23.120Z."""
-    if value is None:
-        return None
-    return value.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-
-
 def cloud_etag(cloud: CloudInstance) -> str:
     """The tag of one cloud instance: stands still while only observed_at moves."""
     return f'"c{cloud.revision}"'
@@ -87,7 +81,7 @@ def resources_json(cloud: str, heard: Optional[tuple[Resources, float]], now: da
         "virt_type": found.virt_type,
         "machine_types": list(found.machine_types),
         "koan": found.koan,
-        "observed_at": moment(now - timedelta(seconds=age_s)),
+        "observed_at": time_text(now - timedelta(seconds=age_s)),
         "age_s": round(age_s, 1),
     }
 
@@ -111,9 +105,9 @@ def cloud_json(cloud: CloudInstance) -> dict[str, Any]:
         "machines": cloud.machines,
         "running": cloud.running,
         "tags": dict(cloud.tags),
-        "observed_at": moment(cloud.observed_at),
+        "observed_at": time_text(cloud.observed_at),
         "error": cloud.error,
-        "certificate_expires_at": moment(cloud.certificate_expires_at),
+        "certificate_expires_at": time_text(cloud.certificate_expires_at),
         "maintenance": cloud.maintenance_since is not None,
         "maintenance_reason": cloud.maintenance_reason,
         "reserve_mb": cloud.reserve_override_mb,
@@ -138,7 +132,7 @@ def machine_json(machine: MachineInstance) -> dict[str, Any]:
         "image": machine.image,
         "tags": dict(machine.tags),
         "notes": machine.notes,
-        "observed_at": moment(machine.observed_at),
+        "observed_at": time_text(machine.observed_at),
         "etag": machine_etag(machine),
         "groups": list(machine.groups),
     }
@@ -165,11 +159,11 @@ def task_json(task: Task) -> dict[str, Any]:
         "cancel_asked": task.cancel_asked,
         "asked_by": task.asked_by,
         "request_id": plain(task.request_id),
-        "created_at": moment(task.created_at),
-        "started_at": moment(task.started_at),
-        "ended_at": moment(task.ended_at),
+        "created_at": time_text(task.created_at),
+        "started_at": time_text(task.started_at),
+        "ended_at": time_text(task.ended_at),
         "steps": [step_json(step) for step in task.steps],
-        "log": [{"at": moment(at), "text": text} for at, text in task.log],
+        "log": [{"at": time_text(at), "text": text} for at, text in task.log],
     }
 
 
@@ -181,8 +175,8 @@ def step_json(step: Step) -> dict[str, Any]:
         "state": step.state.value,
         "detail": step.detail,
         "progress": step.progress,
-        "started_at": moment(step.started_at),
-        "ended_at": moment(step.ended_at),
+        "started_at": time_text(step.started_at),
+        "ended_at": time_text(step.ended_at),
     }
 
 
@@ -190,7 +184,7 @@ def event_json(event: Event) -> dict[str, Any]:
     """An event."""
     return {
         "id": event.id,
-        "at": moment(event.at),
+        "at": time_text(event.at),
         "kind": event.kind,
         "text": event.text,
         "cloud": event.cloud,
@@ -218,7 +212,7 @@ def image_json(image: Image) -> dict[str, Any]:
         "state": image.state.value,
         "received_bytes": image.received_bytes,
         "error": image.error,
-        "created_at": moment(image.created_at),
+        "created_at": time_text(image.created_at),
     }
 
 
@@ -241,7 +235,7 @@ def profile_json(profile: Profile, observed_at: Optional[datetime]) -> dict[str,
         "vcpus": profile.vcpus,
         "disk_gb": profile.disk_gb,
         "comment": profile.comment,
-        "observed_at": moment(observed_at),
+        "observed_at": time_text(observed_at),
     }
 
 
@@ -249,9 +243,9 @@ def catalogue_json(catalogue: Catalogue) -> dict[str, Any]:
     """Where the profiles are from, how old that is, and why it is not newer."""
     return {
         "server": catalogue.server or None,
-        "observed_at": moment(catalogue.fetched_at),
+        "observed_at": time_text(catalogue.fetched_at),
         "error": catalogue.error,
-        "failing_since": moment(catalogue.failing_since),
+        "failing_since": time_text(catalogue.failing_since),
     }
 
 

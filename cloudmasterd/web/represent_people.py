@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any, Optional
 
-from cloudmasterd.accounts import ApiToken, Session, User
+from cloudmasterd.accounts import ApiToken, Session, User, user_object
 from cloudmasterd.rights import Identity, Means, Role
-from cloudmasterd.web.represent import moment
+from cloudmasterd.times import time_text
 
 USER_FIELDS = (
     "name", "role", "scope", "title", "disabled", "has_password", "created_at", "password_changed_at",
@@ -31,35 +30,7 @@ def user_etag(user: User) -> str:
 
 def user_json(user: User) -> dict[str, Any]:
     """A user as the REST interface shows them."""
-    return {
-        "name": user.name,
-        "role": user.role.value,
-        "scope": sorted(user.scope),
-        "title": user.title,
-        "disabled": user.disabled,
-        "has_password": user.has_password,
-        "created_at": moment(user.created_at),
-        "password_changed_at": moment(user.password_changed_at),
-        "last_login_at": moment(user.last_login_at),
-        "etag": user_etag(user),
-    }
-
-
-def token_json(token: ApiToken, now: datetime) -> dict[str, Any]:
-    """What is known of a token; its secret is not."""
-    return {
-        "id": token.id,
-        "user": token.user,
-        "title": token.title,
-        "role": token.role.value,
-        "scope": sorted(token.scope),
-        "state": token.state(now).value,
-        "created_at": moment(token.created_at),
-        "expires_at": moment(token.expires_at),
-        "last_used_at": moment(token.last_used_at),
-        "last_address": token.last_address or None,
-        "revoked_at": moment(token.revoked_at),
-    }
+    return {**user_object(user), "etag": user_etag(user)}
 
 
 def session_json(session: Session, present: str) -> dict[str, Any]:
@@ -68,8 +39,8 @@ def session_json(session: Session, present: str) -> dict[str, Any]:
         "id": session.id,
         "user": session.user,
         "present": session.id == present,
-        "created_at": moment(session.created_at),
-        "seen_at": moment(session.seen_at),
+        "created_at": time_text(session.created_at),
+        "seen_at": time_text(session.seen_at),
         "address": session.address or None,
         "agent": session.agent,
     }
@@ -84,6 +55,6 @@ def whoami_json(who: Identity, token: Optional[ApiToken], may: Iterable[str]) ->
         "scopes": [sorted(scope) for scope in who.scopes],
         "token": who.credential if who.means is Means.TOKEN else None,
         "session": who.credential if who.means is Means.SESSION else None,
-        "expires_at": None if token is None else moment(token.expires_at),
+        "expires_at": None if token is None else time_text(token.expires_at),
         "may": sorted(may),
     }

@@ -1,59 +1,23 @@
-"""The audit record as CSV and JSON lines, and the times that people write."""
+"""The audit record as CSV and JSON lines."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from datetime import datetime, timedelta, timezone
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudmasterd.acting import Deed
 from cloudmasterd.record import NO_HASH, Entry, Head, entry_object, parse_head
-from cloudmasterd.record_text import COLUMNS, csv_lines, json_lines, read_time
+from cloudmasterd.record_text import COLUMNS, csv_lines, json_lines
 
 AT = "2026-11-22T08:00:00.000000+00:00"
 
 
 def an_entry(**said: object) -> Entry:
     return Entry(7, AT, Deed("bob", "startMachine", "/x", **said), NO_HASH, "f" * 64)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("text", "at"),
-    [
-        ("2026-11-22", datetime(2026, 11, 22, tzinfo=timezone.utc)),
-        ("2026-11-22T08:05", datetime(2026, 11, 22, 8, 5, tzinfo=timezone.utc)),
-        ("2026-11-22 08:05:09", datetime(2026, 11, 22, 8, 5, 9, tzinfo=timezone.utc)),
-        ("2026-11-22T08:05:09Z", datetime(2026, 11, 22, 8, 5, 9, tzinfo=timezone.utc)),
-        ("2026-11-22t08:05:09.5z", datetime(2026, 11, 22, 8, 5, 9, 500000, tzinfo=timezone.utc)),
-        ("2026-11-22T08:05:09.123456+02:00",
-         datetime(2026, 11, 22, 8, 5, 9, 123456, tzinfo=timezone(timedelta(hours=2)))),
-    ],
-)  # fmt: skip
-def test_times_as_people_and_programs_write_them(text: str, at: datetime) -> None:
-    assert read_time(text) == at
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "yesterday",
-        "2026-11",
-        "2026-13-01",
-        "2026-11-22T25:00",
-        "2026-11-22T08",
-        "22.11.2026",
-        "2026-11-22T08:00:00+99:99",
-    ],
-)
-def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  of whichever the text is wrong
-        read_time(text)
 
 
 def test_json_lines_are_one_object_a_line() -> None:

@@ -15,7 +15,7 @@ PACKAGES = ("cloudmasterd", "func", "certmaster")
 
 RANKS = {
     "errors": 0, "model": 0, "clock": 0, "logs": 0, "service": 0, "alive": 0,
-    "acting": 0, "request_ids": 0, "record": 0, "record_text": 0,
+    "acting": 0, "request_ids": 0, "record": 0, "record_text": 0, "times": 0,
     "config": 1, "settings": 1, "placement": 1, "fabric": 1, "store": 1, "cobbler": 1, "inventory": 1,
     "flavors": 1, "spec": 1, "kernel_options": 1, "jsonbody": 1, "cloud_init": 1, "words": 1,
     "accounts": 0, "passwords": 1, "password_rules": 1, "throttle": 1, "first": 2, "people": 2, "access": 2,

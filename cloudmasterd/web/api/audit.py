@@ -8,7 +8,8 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from cloudmasterd.acting import RESULTS
 from cloudmasterd.record import Entry, Filter, entry_object
-from cloudmasterd.record_text import COLUMNS, csv_lines, json_lines, read_time
+from cloudmasterd.record_text import COLUMNS, csv_lines, json_lines
+from cloudmasterd.times import read_time
 from cloudmasterd.web.exchange import JSON, NO_STORE, Asked, Reply, json_bytes
 from cloudmasterd.web.negotiate import quality
 from cloudmasterd.web.problems import NotAcceptable

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Optional
 
-from cloudmasterd.accounts import EVERYTHING, ApiToken
+from cloudmasterd.accounts import EVERYTHING, ApiToken, token_object
 from cloudmasterd.errors import Forbidden, NotFound
 from cloudmasterd.grants import Wanted, grant, refuse_more
 from cloudmasterd.people import checked_scope
@@ -17,7 +17,7 @@ from cloudmasterd.web.asking import asker_of, mark_of
 from cloudmasterd.web.exchange import NO_STORE, Asked, Reply, json_bytes
 from cloudmasterd.web.proxy import refuse_open
 from cloudmasterd.web.represent import list_json
-from cloudmasterd.web.represent_people import session_json, token_json
+from cloudmasterd.web.represent_people import session_json
 from cloudmasterd.web.site import Site
 from cloudmasterd.web.validate import Param, flag, text
 
@@ -36,7 +36,7 @@ class Tokens:
         whose = _whose(asked)
         own = whose == asked.who.name
         found = self._of(asked.who.name) if own else self._site.people.list_tokens(whose)
-        return _list([token_json(token, now) for token in found])
+        return _list([token_object(token, now) for token in found])
 
     def create(self, asked: Asked) -> Reply:
         """Make one; this answer alone has its secret. The same Idempotency-Key again is a conflict."""
@@ -60,7 +60,7 @@ class Tokens:
         token, secret = self._site.people.create_token(
             user, wanted.title, granted.role, granted.scope, granted.expires_at, mark=mark
         )
-        return Reply(201, json_bytes({**token_json(token, now), "token": secret}), headers=(NO_STORE,))
+        return Reply(201, json_bytes({**token_object(token, now), "token": secret}), headers=(NO_STORE,))
 
     def delete(self, asked: Asked) -> Reply:
         """Let one be good for nothing from now on."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from cloudmasterd.enrolment import DEFAULT_S, LONGEST_S, SHORTEST_S, EnrolmentToken, KnownToken
 from cloudmasterd.jsonbody import Field, WrongError, flag, invalid, read_object, text, whole
+from cloudmasterd.times import time_text
 from cloudmasterd.web.asking import asker_of, mark_of
 from cloudmasterd.web.exchange import NO_STORE, Asked, Reply, json_bytes
-from cloudmasterd.web.represent import list_json, moment
+from cloudmasterd.web.represent import list_json
 from cloudmasterd.web.site import EnrolmentCases, Site
 
 LONGEST_NAME = 64
@@ -61,7 +62,7 @@ def made_json(enrolment: EnrolmentCases, made: EnrolmentToken) -> dict[str, Any]
         "id": made.id,
         "token": made.token,
         "name": made.name,
-        "expires_at": moment(made.expires_at),
+        "expires_at": time_text(made.expires_at),
         "replace": made.replace,
         "ca_fingerprint": made.ca_fingerprint,
         "metadata": metadata,
@@ -83,6 +84,6 @@ def known_json(token: KnownToken) -> dict[str, Any]:
         "state": token.state,
         "replace": token.replace,
         "used_by": token.used_by or None,
-        "created_at": moment(token.created_at),
-        "expires_at": moment(token.expires_at),
+        "created_at": time_text(token.created_at),
+        "expires_at": time_text(token.expires_at),
     }

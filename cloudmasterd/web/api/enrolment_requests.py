@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from cloudmasterd.enrolment import WaitingRequest
+from cloudmasterd.times import time_text
 from cloudmasterd.web.exchange import NO_STORE, Asked, Reply, json_bytes
-from cloudmasterd.web.represent import list_json, moment
+from cloudmasterd.web.represent import list_json
 from cloudmasterd.web.site import Site
 from cloudmasterd.web.validate import Param, Wrong
 
@@ -56,6 +57,6 @@ def request_json(one: WaitingRequest, now: datetime) -> dict[str, Any]:
         "name": one.name,
         "address": one.address or None,
         "key_fingerprint": one.key_fingerprint or None,
-        "since": moment(one.since),
+        "since": time_text(one.since),
         "age_s": max(0, round((now - one.since).total_seconds())),
     }

@@ -23,6 +23,7 @@ from cloudmasterd.first import FirstPassword, ensure_first_admin
 from cloudmasterd.passwords import Passwords
 from cloudmasterd.people import People
 from cloudmasterd.store import Store
+from cloudmasterd.web.represent_people import TOKEN_FIELDS, USER_FIELDS
 from tests.cloudmasterd.folk import HERE, PASSWORD, WEAK
 
 TOKEN = re.compile(r"cmt_[0-9a-f]{12}_[A-Za-z0-9_-]{43}")
@@ -197,6 +198,15 @@ def test_a_token_is_printed_alone_and_once(shell: Shell) -> None:
     (token,) = json.loads(shell.well("token", "list", "--user", "admin", "--json"))
     assert (token["title"], token["state"], token["last_address"]) == ("nightly", "good", HERE)
     assert token["expires_at"] > token["created_at"]
+
+
+def test_scripts_are_told_what_the_rest_interface_tells(shell: Shell) -> None:
+    shell.well("token", "create", "--user", "admin", "--title", "unused")
+    (user,) = json.loads(shell.well("user", "list", "--json"))
+    (token,) = json.loads(shell.well("token", "list", "--json"))
+    assert (*user, "etag") == USER_FIELDS
+    assert tuple(token) == TOKEN_FIELDS
+    assert token["last_address"] is None
 
 
 def test_a_token_goes_into_a_file_that_nobody_else_reads(shell: Shell, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from urllib.parse import quote
 import pytest
 
 from cloudmasterd.errors import CloudRefused, CloudUnreachable, RemoteFault
-from cloudmasterd.web.represent import CLOUD_FIELDS, MACHINE_FIELDS, RESOURCES_FIELDS, moment
+from cloudmasterd.times import time_text
+from cloudmasterd.web.represent import CLOUD_FIELDS, MACHINE_FIELDS, RESOURCES_FIELDS
 from tests.fakes import wait_for
 
 CLOUDS, MACHINES = "/api/v1/clouds", "/api/v1/machines"
@@ -386,5 +387,5 @@ def test_what_a_cloud_instance_has_to_give_is_told_as_last_heard(small: Any) -> 
     heard = small.get(path + "/resources").json()
     assert (heard["networks"], heard["isos"], heard["koan"]) == (["default"], ["default/boot.iso"], True)
     assert heard["pools"] == [{"name": "default", "capacity_gb": 900, "free_gb": 800, "default": True}]
-    assert (heard["age_s"], heard["observed_at"]) == (0, moment(small.clock.now()))
+    assert (heard["age_s"], heard["observed_at"]) == (0, time_text(small.clock.now()))
     assert small.get("/api/v1/clouds/none.example.org/resources").status == 404
