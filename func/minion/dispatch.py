@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Callable, Protocol
@@ -55,22 +56,29 @@ class Dispatcher:
             self._record(peer, method, args, "denied", self._clock() - began)
             raise AccessToMethodDenied
         if name != method:
-            value = self._begin(peer, name, args)
-            outcome = f"began {value}" if isinstance(value, str) else "error"
-        else:
-            value = self._methods.call(name, args)
-            outcome = _outcome(value)
-        self._record(peer, method, args, outcome, self._clock() - began)
+            return self._begin(peer, method, args, began)
+        value = self._methods.call(name, args)
+        self._record(peer, method, args, _outcome(value), self._clock() - began)
         return value
 
-    def _begin(self, peer: Peer, name: str, args: Sequence[Any]) -> Any:
+    def _begin(self, peer: Peer, method: str, args: Sequence[Any], began: float) -> Any:
+        name, outcome, is_recorded = method.removeprefix(ASYNC), "error", threading.Event()
+
         def ended(job_id: str, value: Any, took_s: float) -> None:
-            self._record(peer, ASYNC + name, args, f"{_outcome(value)} {job_id}", took_s)
+            is_recorded.wait()  # a short job may have ended before its beginning is written down
+            self._record(peer, method, args, f"{_outcome(value)} {job_id}", took_s)
 
         try:
-            return self._jobs.begin(name, lambda: self._methods.call(name, args), ended)
+            job_id = self._jobs.begin(name, lambda: self._methods.call(name, args), ended)
+            outcome = f"began {job_id}"
+            return job_id
         except FuncError as exc:
             return wire.remote_error(f"{type(exc).__module__}.{type(exc).__name__}", str(exc))
+        finally:
+            try:
+                self._record(peer, method, args, outcome, self._clock() - began)
+            finally:
+                is_recorded.set()
 
     def _record(self, peer: Peer, method: str, args: Sequence[Any], outcome: str, took_s: float) -> None:
         self._audit.record(peer.address, peer.key, method, args, outcome, took_s, peer.request_id)

@@ -110,19 +110,44 @@ def test_a_call_that_is_not_waited_for_is_judged_by_its_own_name(
     assert all(line.endswith(" ms request r-1") for line in of_job)
 
 
+def test_a_job_that_ends_at_once_is_recorded_after_its_beginning(
+    tmp_path: Path, authority: Authority
+) -> None:
+    ending: list[threading.Thread] = []
+
+    class Hasty:
+        """Begins jobs that have ended before anybody is told that they began."""
+
+        def begin(
+            self, method: str, call: Callable[[], Any], ended: Callable[[str, Any, float], None]
+        ) -> str:
+            ending.append(threading.Thread(target=ended, args=("1-minion", call(), 0.0)))
+            ending[0].start()
+            ending[0].join(0.2)
+            return "1-minion"
+
+    audit = Audit(tmp_path / "log")
+    dispatch = Dispatcher(Methods(), Acl(tmp_path, frozenset({authority.own.der})), audit, Hasty())
+    assert dispatch(Peer("::1", authority.own.der), "async.test.echo", [1]) == "1-minion"
+    ending[0].join(60)
+    audit.close()
+    words = [line.partition("async.test.echo(1) ")[2].split()[0] for line in lines_of(tmp_path / "log")]
+    assert words == ["began", "ok"]
+
+
 def test_more_jobs_than_can_wait_are_refused_with_an_error(tmp_path: Path, authority: Authority) -> None:
     hold, runs = threading.Event(), threading.Event()
 
     class Waits(Methods):
         def call(self, method: str, args: Any) -> Any:
             runs.set()
-            return hold.wait(20)
+            return hold.wait(60)
 
     jobs = Jobs(JobFiles(tmp_path / "jobs"), at_once=1, most_waiting=1)
     dispatch = Dispatcher(Waits(), Acl(tmp_path, frozenset({authority.own.der})), Audit(None), jobs)
     peer = Peer("::1", authority.own.der)
     begun = [dispatch(peer, "async.test.wait", [])]
-    assert runs.wait(10)
+    assert runs.wait(60)
     begun.append(dispatch(peer, "async.test.wait", []))
     refused = dispatch(peer, "async.test.wait", [])
     assert refused[:2] == ["REMOTE_ERROR", "func.minion.codes.TooManyJobs"]
