@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 from demo.layout import MASTER_ADDRESS, Ports, write_master, write_minion
 from demo.nodes import Node, make_node
 from demo.people import Admin, TokenError
+from demo.ports import free_port
 from demo.process import LogLine, Process, how_it_ended
 
 CERTMASTER = "certmaster"
@@ -222,12 +223,5 @@ def _listens(address: str, port: int) -> bool:
 
 
 def free_ports() -> Ports:
-    """Ports nobody has on any loopback address just now, so that several clouds run side by side."""
-    sockets = [socket.socket() for _ in range(3)]
-    try:
-        for sock in sockets:
-            sock.bind(("0.0.0.0", 0))
-        return Ports(*(sock.getsockname()[1] for sock in sockets))
-    finally:
-        for sock in sockets:
-            sock.close()
+    """Ports nobody has on any loopback address, so that several clouds run side by side."""
+    return Ports(*(free_port() for _ in range(3)))
