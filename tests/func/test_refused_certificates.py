@@ -153,7 +153,7 @@ def ask(root: Path, overlord: Identity, running: Running) -> Optional[CallError]
     (folder / "hosts").write_text(f"{address} {MINION}\n")
     fanout = Fanout(load_overlord_config(below), load_certmaster_config(below))
     with contextlib.closing(fanout):
-        ((result,),) = list(fanout.ask({MINION: ("test.ping", ())}, timeout_s=20))
+        ((result,),) = list(fanout.ask({MINION: ("test.ping", ())}, timeout_s=60))
     return result.error
 
 

@@ -57,8 +57,8 @@ class Meeting:
 
     def __init__(self, client_side: ssl.SSLContext, server_side: ssl.SSLContext) -> None:
         near, far = socket.socketpair()
-        near.settimeout(10)
-        far.settimeout(10)
+        near.settimeout(60)
+        far.settimeout(60)
         self._far: list[ssl.SSLSocket] = []
         self.failed: list[OSError] = []
 
@@ -75,12 +75,12 @@ class Meeting:
             self.near = client_side.wrap_socket(near, server_hostname=NAME)
         except OSError:
             near.close()
-            thread.join(10)
+            thread.join(60)
             for sock in self._far:
                 sock.close()
             raise
         finally:
-            thread.join(10)
+            thread.join(60)
             self.far = self._far[0] if self._far else None
 
     def close(self) -> None:

@@ -68,7 +68,7 @@ def meet(
         mine = exc
     finally:
         near.close()
-        thread.join(10)
+        thread.join(60)
         far.close()
     return mine, failures[0] if failures else None, version
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from demo.ports import free_port
 from tests.func.minion.helpers import Identity, wait_for
 
 NAME = "cloud1.example.org"
@@ -26,11 +26,6 @@ def enrolled(root: Path, identity: Identity) -> Path:
     shutil.copy(identity.ca_file, pki / "ca.cert")
     configure(root)
     return root
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def configure(root: Path, **settings: Any) -> dict[str, Any]:
@@ -70,4 +65,4 @@ class Funcd:
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(10)
+        return self.process.wait(60)

@@ -20,7 +20,7 @@ from func.minion.acl import Peer
 from func.minion.server import Limits, MinionServer
 
 
-def wait_for(condition: Callable[[], Any], what: str, limit_s: float = 10.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, limit_s: float = 60.0) -> Any:
     """The first true value of `condition`; fails after the limit."""
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
@@ -88,7 +88,7 @@ class Running:
         self._thread.start()
 
     def plain(self) -> socket.socket:
-        return socket.create_connection(self.address, timeout=10)
+        return socket.create_connection(self.address, timeout=60)
 
     def connect(self, identity: Identity) -> ssl.SSLSocket:
         sock = self.plain()
@@ -100,7 +100,7 @@ class Running:
 
     @contextlib.contextmanager
     def session(self, identity: Identity) -> Iterator[http.client.HTTPSConnection]:
-        connection = http.client.HTTPSConnection(*self.address, context=identity.client(), timeout=10)
+        connection = http.client.HTTPSConnection(*self.address, context=identity.client(), timeout=60)
         with contextlib.closing(connection):
             yield connection
 
@@ -110,7 +110,7 @@ class Running:
 
     def end(self) -> None:
         self.server.shutdown()
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
 

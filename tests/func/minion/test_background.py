@@ -94,7 +94,7 @@ def test_what_was_not_answered_is_told_once_and_then_begun_again(kept: Kept) -> 
     kept.work.go_on.set()
     kept.ask()
     run = kept.background._runs[ID]
-    assert run.over.wait(10)
+    assert run.over.wait(60)
     with pytest.raises(Unanswered, match="libvirt is gone"):
         kept.ask()
     kept.work.error = None
@@ -117,7 +117,7 @@ def test_one_with_other_arguments_is_refused_while_it_runs_and_after(kept: Kept)
 def test_one_that_is_stopped_ends_before_stop_returns(kept: Kept) -> None:
     assert not kept.background.stop(ID, 1)
     kept.ask()
-    assert kept.background.stop(ID, 10)
+    assert kept.background.stop(ID, 60)
     with pytest.raises(HostError, match="stopped"):
         kept.ask()
     assert not kept.background.stop(ID, 1)
@@ -125,7 +125,7 @@ def test_one_that_is_stopped_ends_before_stop_returns(kept: Kept) -> None:
 
 def test_the_end_of_the_process_leaves_it_to_the_next_one(kept: Kept, tmp_path: Path) -> None:
     kept.ask()
-    kept.background.close(10)
+    kept.background.close(60)
     other = Kept(tmp_path)
     other.work.go_on.set()
     assert other.operations.state(ID) == "cut-off"
@@ -140,7 +140,7 @@ def test_a_bug_does_not_pass_for_an_end(kept: Kept) -> None:
         kept.work.error = ZeroDivisionError("a bug")
         kept.work.go_on.set()
         kept.ask()
-        assert kept.background._runs[ID].over.wait(10)
+        assert kept.background._runs[ID].over.wait(60)
     finally:
         threading.excepthook = hook
     with pytest.raises(Unanswered, match="broke off; see funcd's log"):
@@ -185,7 +185,7 @@ def test_one_under_way_is_not_revoked_under_its_feet(kept: Kept) -> None:
     kept.ask_until((None, "half of it"))
     with pytest.raises(Unanswered, match="is under way"):
         kept.operations.revoke(ID, VERB, lambda entry: None, "cancelled")
-    kept.background.close(10)
+    kept.background.close(60)
 
 
 def test_an_undo_that_fails_leaves_the_operation_as_it_was(kept: Kept) -> None:

@@ -36,7 +36,7 @@ def is_up(work: Path) -> None:
 
 
 def test_a_program_that_ends_tells_its_code_and_what_it_said() -> None:
-    done = children.run([sys.executable, "-c", "import sys; print('out'); sys.exit('err')"], 20)
+    done = children.run([sys.executable, "-c", "import sys; print('out'); sys.exit('err')"], 60)
     assert (done.code, done.out.strip(), done.err.strip()) == (1, "out", "err")
 
 
@@ -47,7 +47,7 @@ def test_one_that_takes_too_long_is_ended() -> None:
 
 def test_what_a_child_says_is_in_the_file(tmp_path: Path) -> None:
     child = start(tmp_path, "import sys; print('hello'); sys.stderr.write('and bye'); sys.exit(3)")
-    assert child.wait(20, never) == 3
+    assert child.wait(60, never) == 3
     assert (tmp_path / "output").read_text().split() == ["hello", "and", "bye"]
 
 
@@ -65,7 +65,7 @@ def test_waiting_ends_when_somebody_wants_it_to(tmp_path: Path) -> None:
     stop = threading.Event()
     threading.Timer(0.1, stop.set).start()
     with pytest.raises(children.Interrupted):
-        child.wait(30, stop.wait)
+        child.wait(60, stop.wait)
     child.end(tmp_path)
 
 
@@ -74,13 +74,13 @@ def test_a_child_ends_when_it_is_asked_or_else_is_killed(tmp_path: Path, code: s
     child = start(tmp_path, code)
     is_up(tmp_path)
     assert children.end_all(tmp_path, child._popen.poll, 0.5)
-    assert child.wait(5, never) != 0
+    assert child.wait(60, never) != 0
     assert not children.end_all(tmp_path)
 
 
 def test_what_a_child_started_elsewhere_is_found_by_its_folder(tmp_path: Path) -> None:
     child = start(tmp_path, ORPHANS)
-    assert child.wait(20, never) == 0
+    assert child.wait(60, never) == 0
     is_up(tmp_path)
     (tmp_path / "other").mkdir()
     assert not children.end_all(tmp_path / "other"), "another folder's processes are none of its business"

@@ -33,13 +33,13 @@ def funcd(root: Path) -> Iterator[Callable[[], Funcd]]:
     for one in started:
         if one.process.poll() is None:
             one.process.kill()
-            one.process.wait(10)
+            one.process.wait(60)
 
 
 def ask(port: int, identity: Identity, method: str) -> Any:
     import socket
 
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
         with identity.client().wrap_socket(sock) as tls_sock:
             tls_sock.sendall(post(wire.encode_call(method, []), extra="Connection: close\r\n"))
             return wire.decode_response(read_all(tls_sock).partition(b"\r\n\r\n")[2])
@@ -106,7 +106,7 @@ def test_what_keeps_funcd_from_working_is_told_in_one_line(
 ) -> None:
     configure(root, **settings)
     result = subprocess.run(
-        [*START, "--root", str(root)], capture_output=True, text=True, timeout=30, check=False
+        [*START, "--root", str(root)], capture_output=True, text=True, timeout=120, check=False
     )
     assert result.returncode == 1
     last = result.stderr.splitlines()[-1]
@@ -122,7 +122,7 @@ def test_a_port_in_use_is_told_and_the_first_one_goes_on(
     port = configure(root)["listen_port"]
     funcd().says("funcd is ready")
     second = subprocess.run(
-        [*START, "--root", str(root)], capture_output=True, text=True, timeout=30, check=False
+        [*START, "--root", str(root)], capture_output=True, text=True, timeout=120, check=False
     )
     assert second.returncode == 1
     assert f"port {port}: Address already in use" in second.stderr

@@ -66,7 +66,7 @@ def finished(cache: ImageCache, sha256: str, form: str, size: int) -> Any:
         answers.append(cache.finish(sha256, form, size))
         return bool(answers[-1]["have"] or answers[-1]["wrong"] or answers[-1]["received"] < size)
 
-    wait_for(ended, "the checksum", 10)
+    wait_for(ended, "the checksum")
     return answers[-1]
 
 
@@ -245,7 +245,7 @@ def module(tmp_path: Path) -> Image:
 def test_the_module_speaks_json_and_base64(module: Image, tmp_path: Path) -> None:
     assert json.loads(module.status(SUM, "raw", str(len(DATA)))) == {"have": False, "received": 0}
     assert json.loads(module.put(SUM, "0", base64.b64encode(DATA).decode())) == {"received": len(DATA)}
-    wait_for(lambda: json.loads(module.finish(SUM, "raw", str(len(DATA))))["have"], "the checksum", 10)
+    wait_for(lambda: json.loads(module.finish(SUM, "raw", str(len(DATA))))["have"], "the checksum")
     assert (tmp_path / f"var/lib/func/images/{SUM}.raw").read_bytes() == DATA
     for wrong in ("no base64!", "ä", 7):
         with pytest.raises(BadSpec, match="a piece is base64"):

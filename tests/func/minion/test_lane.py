@@ -33,14 +33,14 @@ def test_an_error_that_is_a_timeout_of_the_work_itself_is_passed_on() -> None:
 
 
 def test_a_hanging_call_is_given_up_and_the_next_ones_fail_at_once() -> None:
-    lane, release = Lane("libvirt", 0.1), threading.Event()
-    with pytest.raises(HostError, match="libvirt has not answered for 0 s; what was asked may yet happen"):
-        lane.run(lambda: release.wait(10))
+    lane, release = Lane("libvirt", 1.0), threading.Event()
+    with pytest.raises(HostError, match="libvirt has not answered for \\d+ s; what was asked may yet happen"):
+        lane.run(lambda: release.wait(120))
     began = time.monotonic()
     for _ in range(50):
         with pytest.raises(HostError, match="nothing was done"):
             lane.run(lambda: None)
-    assert time.monotonic() - began < 4, "each would have waited 0.1 s"
+    assert time.monotonic() - began < 30, "each would have waited 1 s"
     release.set()
     wait_for(lambda: lane._busy_since is None, "it is free again")
     assert lane.run(lambda: "back") == "back"
@@ -53,16 +53,16 @@ def test_work_that_was_given_up_before_it_began_is_never_done() -> None:
 
     def hang() -> None:
         begun.set()
-        release.wait(10)
+        release.wait(60)
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(lane.run, hang)
-        assert begun.wait(5)
+        assert begun.wait(60)
         second = pool.submit(lane.run, lambda: done.append("a machine was stopped"))
         with pytest.raises(HostError, match="may yet happen"):
-            first.result(5)
+            first.result(60)
         with pytest.raises(HostError, match="nothing was done"):
-            second.result(5)
+            second.result(60)
         release.set()
         wait_for(lambda: lane._busy_since is None, "it is free again")
         lane.run(lambda: None)

@@ -173,7 +173,7 @@ def test_a_snapshot_of_many_machines_is_cheap(virt: Virt, connection: Any) -> No
     cursor = cursor_of(virt)
     began = time.process_time()
     assert len(virt.inventory(cursor)) < 120
-    assert time.process_time() - began < 0.2  # about 4 ms in fact
+    assert time.process_time() - began < 1  # about 4 ms in fact
 
 
 def test_a_connection_that_was_lost_is_opened_again(host: LibvirtHost, connection: Any) -> None:
@@ -245,16 +245,16 @@ def test_a_libvirt_that_hangs_costs_its_callers_the_limit_and_leaves_acting_alon
             return getattr(self._real, name)
 
         def getAllDomainStats(self, *args: Any) -> Any:  # noqa: N802
-            release.wait(10)
+            release.wait(120)
             return self._real.getAllDomainStats(*args)
 
-    host = LibvirtHost(Link(node_uri, lambda uri: Hanging(open_connection(uri))), read_limit_s=0.2)
+    host = LibvirtHost(Link(node_uri, lambda uri: Hanging(open_connection(uri))), read_limit_s=1.0)
     threads = threading.active_count()
     began = time.monotonic()
-    for _ in range(20):
+    for _ in range(50):
         with pytest.raises(HostError, match=r"libvirt has not answered for \d+ s$"):
             host.snapshot()
-    assert time.monotonic() - began < 3.5, "each would have waited 0.2 s"
+    assert time.monotonic() - began < 30, "each would have waited 1 s"
     host.perform("run1", PAUSE)
     assert threading.active_count() <= threads + 3
     release.set()

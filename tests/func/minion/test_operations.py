@@ -182,7 +182,7 @@ def together(count: int, work: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     return found
 
 
@@ -192,7 +192,7 @@ def test_those_who_ask_at_once_are_joined(operations: Operations, outcome: Any) 
     act = Acting(outcome)
 
     def slowly(attempt: Attempt) -> Mapping[str, Any]:
-        assert release.wait(10)
+        assert release.wait(60)
         return act(attempt)
 
     timer = threading.Timer(0.2, release.set)
@@ -206,14 +206,14 @@ def test_those_who_ask_at_once_are_joined(operations: Operations, outcome: Any) 
 def test_joining_with_other_arguments_is_refused_at_once(operations: Operations) -> None:
     release = threading.Event()
     first = threading.Thread(
-        target=lambda: operations.perform(OPERATION, "start", {}, lambda a: {"x": release.wait(10)})
+        target=lambda: operations.perform(OPERATION, "start", {}, lambda a: {"x": release.wait(60)})
     )
     first.start()
     wait_for(lambda: operations.state(OPERATION) == "running", "it runs")
     with pytest.raises(OperationMismatch):
         operations.perform(OPERATION, "start", {"uuid": "v"}, Acting())
     release.set()
-    first.join(10)
+    first.join(60)
 
 
 def test_those_who_joined_a_run_that_broke_are_told(operations: Operations) -> None:
@@ -221,7 +221,7 @@ def test_those_who_joined_a_run_that_broke_are_told(operations: Operations) -> N
 
     def broken(attempt: Attempt) -> Mapping[str, Any]:
         entered.set()
-        release.wait(10)
+        release.wait(60)
         raise KeyError("a bug")
 
     caught: list[BaseException] = []
@@ -234,13 +234,19 @@ def test_those_who_joined_a_run_that_broke_are_told(operations: Operations) -> N
 
     thread = threading.Thread(target=first)
     thread.start()
-    assert entered.wait(10)
-    timer = threading.Timer(0.2, release.set)
-    timer.start()
+    assert entered.wait(60)
+
+    def release_once_joined() -> None:
+        future = operations._running[OPERATION].future
+        wait_for(lambda: future._condition._waiters, "somebody to join it")  # type: ignore[attr-defined]
+        release.set()
+
+    releasing = threading.Thread(target=release_once_joined)
+    releasing.start()
     with pytest.raises(Unanswered, match="broke off"):
         operations.perform(OPERATION, "start", {}, Acting())
-    thread.join(10)
-    timer.join()
+    thread.join(60)
+    releasing.join(60)
     assert len(caught) == 1
     assert operations.state(OPERATION) == "cut-off"
 

@@ -147,17 +147,17 @@ def test_a_dripping_peer_is_cut_off_when_the_whole_request_took_too_long(
         sock.sendall(begin)
         answer = b""
         sock.settimeout(0.05)
-        while not answer and time.monotonic() - began < 5:
+        while not answer and time.monotonic() - began < 25:
             with contextlib.suppress(ConnectionError):
                 sock.sendall(b"x")
             with contextlib.suppress(socket.timeout):
                 answer = sock.recv(100)
     assert status_of(answer) == 408
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25, "a request may take 30 s"
 
 
 def test_fifty_half_open_handshakes_do_not_delay_the_next_peer(serve: Serve, peer_identity: Identity) -> None:
-    running = serve()
+    running = serve(handshake_s=120)
     with contextlib.ExitStack() as stack:
         for number in range(50):
             sock = stack.enter_context(running.plain())
@@ -165,7 +165,7 @@ def test_fifty_half_open_handshakes_do_not_delay_the_next_peer(serve: Serve, pee
                 sock.sendall(b"\x16\x03\x01")
         began = time.monotonic()
         assert running.call(peer_identity, "test.ping") == ["test.ping"]
-        assert time.monotonic() - began < 8, "a handshake may take 10 s"
+        assert time.monotonic() - began < 50, "a handshake may take 120 s"
 
 
 def test_a_handshake_that_never_ends_is_ended(serve: Serve) -> None:
@@ -182,12 +182,12 @@ def test_a_handshake_that_drips_is_ended_when_it_took_too_long_as_a_whole(serve:
         sock.sendall(b"\x16\x03\x01\x02\x00")
         with contextlib.suppress(ConnectionError):
             sock.settimeout(0.05)
-            while time.monotonic() - began < 5:
+            while time.monotonic() - began < 50:
                 sock.sendall(b"\x01")
                 with contextlib.suppress(socket.timeout):
                     if not sock.recv(100):
                         break
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9, "a handshake may take 10 s"
 
 
 def test_bytes_that_are_no_tls_end_only_their_own_connection(serve: Serve, peer_identity: Identity) -> None:
@@ -198,6 +198,11 @@ def test_bytes_that_are_no_tls_end_only_their_own_connection(serve: Serve, peer_
     assert running.call(peer_identity, "test.ping") == ["test.ping"]
 
 
+def resting(running: Running) -> int:
+    """How many connections the server sees waiting for a request."""
+    return sum(one.idle_since is not None for one in list(running.server._connections._all))
+
+
 def test_a_full_server_ends_the_connection_that_was_idle_longest(
     serve: Serve, peer_identity: Identity
 ) -> None:
@@ -206,6 +211,9 @@ def test_a_full_server_ends_the_connection_that_was_idle_longest(
         sessions = [stack.enter_context(running.session(peer_identity)) for _ in range(4)]
         for number, session in enumerate(sessions):
             assert call(session, "a.b", number) == ["a.b", number]
+            wait_for(
+                lambda number=number: resting(running) == min(number + 1, 3), "the server to see it rest"
+            )
         assert read_all(sessions[0].sock) == b""
         for session in sessions[1:]:
             assert call(session, "a.b") == ["a.b"]
@@ -229,7 +237,7 @@ def test_one_certificate_cannot_take_all_connections_by_calling_from_many_addres
     def dispatch(peer: Any, method: str, args: Any) -> int:
         if method == "test.wait":
             begun.release()
-            assert release.wait(20)
+            assert release.wait(60)
         return 1
 
     running = serve(dispatch, connections_per_peer=2)
@@ -238,7 +246,7 @@ def test_one_certificate_cannot_take_all_connections_by_calling_from_many_addres
         session = http.client.HTTPSConnection(
             *running.address,
             context=peer_identity.client(),
-            timeout=20,
+            timeout=60,
             source_address=(f"127.0.0.{number}", 0),
         )
         with contextlib.closing(session):
@@ -246,13 +254,14 @@ def test_one_certificate_cannot_take_all_connections_by_calling_from_many_addres
 
     with ThreadPoolExecutor(2) as pool:
         busy = [pool.submit(ask, number) for number in (11, 12)]
-        assert all(begun.acquire(timeout=10) for _ in busy)
+        assert all(begun.acquire(timeout=60) for _ in busy)
         with pytest.raises((OSError, http.client.HTTPException)):
             ask(13)
         assert running.call(authority.own, "test.ping") == 1, "another certificate is not affected"
         release.set()
-        assert [one.result(20) for one in busy] == [1, 1]
-    assert "127.0.0.13 was refused: 2 of the same certificate are open, none idle" in caplog.text
+        assert [one.result(60) for one in busy] == [1, 1]
+    told = "127.0.0.13 was refused: 2 of the same certificate are open, none idle"
+    wait_for(lambda: told in caplog.text, "the refusal in the log")
 
 
 def test_a_connection_of_the_same_certificate_that_is_idle_makes_room(
@@ -341,7 +350,7 @@ def test_denied_access_is_the_fault_of_func(serve: Serve, peer_identity: Identit
 
 
 def test_calls_run_side_by_side(serve: Serve, peer_identity: Identity) -> None:
-    together = threading.Barrier(8, timeout=10)
+    together = threading.Barrier(8, timeout=60)
 
     def meet(peer: Any, method: str, args: Any) -> int:
         return together.wait() >= 0
@@ -356,20 +365,20 @@ def test_a_call_under_way_ends_before_the_server_does(serve: Serve, peer_identit
 
     def slow(peer: Any, method: str, args: Any) -> str:
         entered.set()
-        go_on.wait(10)
+        go_on.wait(60)
         return "done"
 
     running = serve(slow)
     with ThreadPoolExecutor(2) as pool, running.session(peer_identity) as idle:
         idle.connect()
         answer = pool.submit(running.call, peer_identity, "a.b")
-        assert entered.wait(10)
+        assert entered.wait(60)
         ending = pool.submit(running.server.shutdown)
         assert read_all(idle.sock) == b""  # the idle one is ended at once
         assert not ending.done()
         go_on.set()
-        assert answer.result(10) == "done"
-        ending.result(10)
+        assert answer.result(60) == "done"
+        ending.result(60)
     with pytest.raises(OSError):
         running.plain()
 
@@ -389,13 +398,13 @@ def test_an_empty_address_listens_on_all(minion_identity: Identity, peer_identit
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        sock = socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=10)
+        sock = socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=60)
         with sock, peer_identity.client().wrap_socket(sock) as tls_sock:
             tls_sock.sendall(post(PING, extra="Connection: close\r\n"))
             assert wire.decode_response(read_all(tls_sock).partition(b"\r\n\r\n")[2]) == "127.0.0.1"
     finally:
         server.shutdown()
-        thread.join(10)
+        thread.join(60)
 
 
 def test_a_server_that_accepts_finds_no_trouble_and_says_nothing_of_it(
@@ -403,7 +412,7 @@ def test_a_server_that_accepts_finds_no_trouble_and_says_nothing_of_it(
 ) -> None:
     running = serve(connections=0)  # full, so that no peer is let in
     with caplog.at_level("DEBUG"):
-        assert [running.server.find_trouble(10) for _ in range(3)] == [""] * 3
+        assert [running.server.find_trouble(60) for _ in range(3)] == [""] * 3
     assert caplog.text == ""
 
 
@@ -425,7 +434,7 @@ def test_a_server_that_listens_everywhere_finds_itself() -> None:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        assert server.find_trouble(10) == ""
+        assert server.find_trouble(60) == ""
     finally:
         server.shutdown()
         thread.join()

@@ -79,7 +79,7 @@ class Farm:
         self.stopping.set()
         self.hang_up()
         for thread in list(self._threads):
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive(), thread
 
     def hang_up(self) -> None:
@@ -117,7 +117,7 @@ class Farm:
                     conn, _ = listener.accept()
                 except (OSError, TimeoutError):
                     continue
-                conn.settimeout(20)
+                conn.settimeout(120)
                 self.accepted += 1
                 self._spawn(self._guard, conn, serve)
 

@@ -34,7 +34,7 @@ from tests.func.overlord.farm import Authority, Farm, read_request, reply, says
 ONE = "cloud1.example.org"
 
 
-def ask_all(fanout: Fanout, *minions: str, timeout_s: float = 10.0) -> dict[str, Result]:
+def ask_all(fanout: Fanout, *minions: str, timeout_s: float = 60.0) -> dict[str, Result]:
     calls = dict.fromkeys(minions, ("test.ping", ()))
     results = [result for group in fanout.ask(calls, timeout_s) for result in group]
     assert sorted(r.minion for r in results) == sorted(minions), "each minion once"
@@ -91,7 +91,7 @@ def test_a_connection_closed_between_calls_is_noticed(farm: Farm, overlord: Make
     fanout = overlord(ONE)
     fanout.call(ONE, "test.ping")
     farm.hang_up()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while farm.connections() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert fanout.call(ONE, "test.ping")
@@ -117,7 +117,7 @@ def test_a_connection_idle_for_too_long_is_not_used_again(farm: Farm, overlord: 
         assert farm.accepted == accepted
 
 
-HANGING_S = 4.0
+HANGING_S = 9.0  # less than what connecting may take
 
 
 @pytest.mark.slow
@@ -160,6 +160,7 @@ def test_bad_minions_cost_the_good_ones_nothing(
     }
     bad = [f"{kind}.example.org" for kind in expected]
     fanout = overlord(*good, *bad, addresses=addresses)
+    farm.prepare(*good)
     began, answered, results = time.monotonic(), [], {}
     for group in fanout.ask(dict.fromkeys(bad + good, ("test.ping", ())), HANGING_S):
         for result in group:
@@ -168,7 +169,7 @@ def test_bad_minions_cost_the_good_ones_nothing(
                 answered.append(result.minion)
                 assert not hung(results), "nobody waited for the hanging ones"
     assert sorted(answered) == sorted(good)
-    assert time.monotonic() - began < HANGING_S + 8
+    assert time.monotonic() - began < HANGING_S + 15, "three hang, and nobody waited for one after the other"
     for kind, (error, text) in expected.items():
         found = results[f"{kind}.example.org"].error
         assert isinstance(found, error) and text in str(found), (kind, found)
@@ -207,7 +208,7 @@ def test_three_hundred_minions_with_thirty_hanging(farm: Farm, overlord: MakeFan
     began = time.monotonic()
     good_after = 0.0
     hanging = set()
-    for group in fanout.ask(dict.fromkeys(names, ("test.ping", ())), 8.0):
+    for group in fanout.ask(dict.fromkeys(names, ("test.ping", ())), 15.0):
         for result in group:
             if result.error is None:
                 good_after = time.monotonic() - began
@@ -215,8 +216,8 @@ def test_three_hundred_minions_with_thirty_hanging(farm: Farm, overlord: MakeFan
                 assert isinstance(result.error, MinionTimeout)
                 hanging.add(result.minion)
     assert hanging == set(names[::10])
-    assert good_after < 7.0, "nobody waited for the hanging ones"
-    assert time.monotonic() - began < 16
+    assert good_after < 14.0, "nobody waited for the hanging ones"
+    assert time.monotonic() - began < 60
     assert farm.accepted == 300
 
 
@@ -225,7 +226,7 @@ def test_a_connection_that_timed_out_is_not_used_again(farm: Farm, overlord: Mak
 
     def late(sock: ssl.SSLSocket, name: str) -> None:
         read_request(sock)
-        release.wait(10)
+        release.wait(60)
         sock.sendall(reply(wire.encode_result("too late")))
 
     farm.manners[ONE] = late
@@ -257,8 +258,8 @@ def test_a_silent_first_address_leaves_time_for_the_second(
 ) -> None:
     farm.listen("127.0.0.98", lambda sock: farm.stopping.wait() and None)
     resolver = Resolver(tmp_path / "none", lambda name: ["127.0.0.98", "127.0.0.1"])
-    fanout = overlord(ONE, resolver=resolver, connect_timeout_s=1.0)
-    assert fanout.call(ONE, "test.ping", timeout_s=8)
+    fanout = overlord(ONE, resolver=resolver, connect_timeout_s=3.0)
+    assert fanout.call(ONE, "test.ping", timeout_s=60)
 
 
 def test_a_look_up_that_hangs_holds_nobody_else(farm: Farm, overlord: MakeFanout, tmp_path: Path) -> None:
@@ -266,13 +267,14 @@ def test_a_look_up_that_hangs_holds_nobody_else(farm: Farm, overlord: MakeFanout
 
     def look_up(name: str) -> list[str]:
         if name.startswith("slow"):
-            release.wait(10)
+            release.wait(60)
         if name.startswith("gone"):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return ["127.0.0.1"]
 
     fanout = overlord(resolver=Resolver(tmp_path / "none", look_up))
-    results = ask_all(fanout, "slow.example.org", "gone.example.org", ONE, timeout_s=1.0)
+    farm.prepare(ONE)
+    results = ask_all(fanout, "slow.example.org", "gone.example.org", ONE, timeout_s=3.0)
     release.set()
     assert results[ONE].error is None
     assert "timed out while looking up its address" in str(results["slow.example.org"].error)
@@ -283,8 +285,8 @@ def test_the_connecting_has_a_shorter_deadline_than_the_call(farm: Farm, overlor
     farm.listen("127.0.0.12", lambda sock: farm.stopping.wait() and None)
     fanout = overlord(ONE, addresses={ONE: "127.0.0.12"}, connect_timeout_s=0.2)
     began = time.monotonic()
-    assert isinstance(error_of(fanout, timeout_s=30), MinionTimeout)
-    assert time.monotonic() - began < 15
+    assert isinstance(error_of(fanout, timeout_s=120), MinionTimeout)
+    assert time.monotonic() - began < 60
 
 
 def test_a_minion_refuses_an_overlord_of_another_certmaster(
@@ -359,14 +361,14 @@ def test_several_threads_ask_at_once(farm: Farm, overlord: MakeFanout) -> None:
     def work(number: int) -> None:
         for turn in range(10):
             calls = dict.fromkeys(names, ("test.echo", (f"{number}-{turn}",)))
-            for group in fanout.ask(calls, 10):
+            for group in fanout.ask(calls, 60):
                 wrong.extend(r for r in group if r.value != [r.minion, "test.echo", [f"{number}-{turn}"]])
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert wrong == []
     assert len(farm.calls) == 400
     assert farm.accepted <= 40
@@ -377,28 +379,31 @@ def test_the_time_the_caller_takes_does_not_count(farm: Farm, overlord: MakeFano
 
     def later(sock: ssl.SSLSocket, name: str) -> None:
         read_request(sock)
-        ready.wait(10)
+        ready.wait(60)
         sock.sendall(reply(wire.encode_result("late")))
 
     farm.manners["late.example.org"] = later
-    fanout = overlord(ONE, "late.example.org")
-    groups = fanout.ask(dict.fromkeys((ONE, "late.example.org"), ("test.ping", ())), 1.0)
+    ahead = [0.0]
+    fanout = overlord(ONE, "late.example.org", monotonic=lambda: time.monotonic() + ahead[0])
+    groups = fanout.ask(dict.fromkeys((ONE, "late.example.org"), ("test.ping", ())), 60)
     (first,) = next(groups)
     assert first.minion == ONE
-    time.sleep(1.2)  # what the caller does with it takes longer than the deadline
-    ready.set()
+    ahead[0] += 70  # what the caller does with it takes longer than the deadline
+    answering = threading.Timer(0.3, ready.set)  # when it would have been given up already
+    answering.start()
     (second,) = next(groups)
+    answering.join()
     assert second.value == "late"
 
 
 def test_leaving_early_drops_what_is_under_way(farm: Farm, overlord: MakeFanout) -> None:
     farm.manners["late.example.org"] = lambda sock, name: farm.stopping.wait() and None
     fanout = overlord(ONE, "late.example.org")
-    groups = fanout.ask(dict.fromkeys((ONE, "late.example.org"), ("test.ping", ())), 30)
+    groups = fanout.ask(dict.fromkeys((ONE, "late.example.org"), ("test.ping", ())), 120)
     next(groups)
     began = time.monotonic()
     groups.close()  # type: ignore[attr-defined]
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 def test_renewed_certificates_are_taken_up(farm: Farm, overlord: MakeFanout, tmp_path: Path) -> None:

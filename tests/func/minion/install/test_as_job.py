@@ -37,7 +37,7 @@ def test_what_koan_says_is_the_jobs_output(tmp_path: Path) -> None:
     wait_for(lambda: jobs.tail(job_id) == ["looking for the profile\n", ""], "koan's first words can be read")
     assert jobs.status(job_id) == [0, -1]
     go.touch()
-    wait_for(lambda: jobs.status(job_id)[0] == 1, "koan ends", 30)
+    wait_for(lambda: jobs.status(job_id)[0] == 1, "koan ends")
     error = jobs.status(job_id)[1]
     assert error[:2] == ["REMOTE_ERROR", "func.errors.HostError"]
     assert "no such profile" in error[2]

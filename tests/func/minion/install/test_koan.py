@@ -115,7 +115,12 @@ def test_what_it_says_is_told_without_stacks_and_commands(scripted: Scripted) ->
 def test_a_deadline_that_passed_ends_it(scripted: Scripted) -> None:
     scripted.does("echo here; sleep 60 & wait")
     wanted = order(given())
-    ended = scripted.koan.run(OPERATION, [], {"uuid": wanted.machine.uuid}, URI, 0.3, never)
+
+    def once_it_spoke(seconds: float) -> bool:
+        wait_for(scripted.koan.log_file(OPERATION).read_text, "its first words")
+        return never(seconds)
+
+    ended = scripted.koan.run(OPERATION, [], {"uuid": wanted.machine.uuid}, URI, 0.3, once_it_spoke)
     assert ended.code is None and ended.said.startswith("here")
     assert not children.end_all(scripted.koan.work(OPERATION)), "nothing it started runs any more"
 
@@ -143,7 +148,7 @@ def test_what_a_dead_funcd_left_running_is_swept_up(scripted: Scripted, tmp_path
     assert child._popen.poll() is None, "it is another operation's"
     threading.Thread(target=child._popen.wait, daemon=True).start()  # as init does with orphans
     scripted.koan.sweep(OPERATION)
-    assert child.wait(5, never) != 0
+    assert child.wait(60, never) != 0
 
 
 def test_a_koan_that_cannot_be_started_is_an_error_in_words(scripted: Scripted) -> None:

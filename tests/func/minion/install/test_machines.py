@@ -124,7 +124,7 @@ def minion(cloud: Cloud, tmp_path: Path) -> Iterator[Minion]:
     made = Minion(cloud, tmp_path)
     yield made
     made.koan.may_end.set()
-    made.module._background.close(10)
+    made.module._background.close(60)
 
 
 def test_a_machine_is_installed_and_ours(minion: Minion) -> None:
@@ -350,7 +350,7 @@ def test_cancelling_spares_what_another_operation_made(minion: Minion) -> None:
 def cut_off(minion: Minion, does: Optional[Callable[[], Any]] = None) -> None:
     """The minion ends while koan is at work; `does` is what koan still did, and the next minion is there."""
     minion.running()
-    minion.module._background.close(10)
+    minion.module._background.close(60)
     if does is not None:
         does()
     minion.koan.may_end.set()

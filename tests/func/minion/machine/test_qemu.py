@@ -19,6 +19,7 @@ from func.minion import codes
 from func.minion.operations import Entry, Journal
 from tests.func.minion.helpers import wait_for
 from tests.func.minion.machine.support import NEW, Cloud
+from tests.sockets import listens
 
 libvirt = pytest.importorskip("libvirt", reason="needs libvirt: install python3-libvirt")
 
@@ -53,13 +54,13 @@ def home() -> Iterator[Path]:
         stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        socket = home / "libvirt/libvirt-sock"
-        wait_for(lambda: socket.exists() or daemon.poll() is not None, "libvirtd to make its socket", 30)
+        path = home / "libvirt/libvirt-sock"
+        wait_for(lambda: listens(path) or daemon.poll() is not None, "libvirtd to listen")
         assert daemon.poll() is None, "libvirtd ended at once"
         yield home
     finally:
         os.killpg(daemon.pid, signal.SIGTERM)
-        daemon.wait(10)
+        daemon.wait(60)
         shutil.rmtree(home, ignore_errors=True)
 
 
