@@ -37,8 +37,8 @@ def read(data: bytes) -> list[str]:
         found = []
         try:
             while True:
-                inbound.wait(5)
-                request = inbound.read(5)
+                inbound.wait(60)
+                request = inbound.read(60)
                 assert len(request.body) <= 64 * 1024
                 assert re.fullmatch(r"[A-Za-z0-9-]{0,64}", request.request_id)
                 found.append("read")
@@ -50,7 +50,7 @@ def read(data: bytes) -> list[str]:
         except http.Hangup:
             pass
         far.close()
-        sender.join(10)
+        sender.join(60)
     return found
 
 
@@ -104,7 +104,7 @@ def certmaster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[b
 
         def ask(data: bytes) -> bytes:
             answer = b""
-            with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
                 try:
                     sock.sendall(data)
                     sock.shutdown(socket.SHUT_WR)
