@@ -137,13 +137,19 @@ def test_a_commit_that_fails_fails_for_all_who_share_it(store: Store, path: Path
 
 def test_a_transaction_that_sqlite_gives_up_is_not_taken_for_done(store: Store):
     line = Line(store)
+    inside, go_on = threading.Event(), threading.Event()
 
     def give_up(room: Room) -> NewTask:
+        inside.set()
+        assert go_on.wait(60)
         room._connection.raw.execute("ROLLBACK")  # what SQLite does by itself when the disk is full
         raise sqlite3.OperationalError("database or disk is full")
 
     failing = line.add(store.tasks.submit, give_up)
-    behind = line.add(submit, store, create(2))
+    line.go_on.set()
+    assert inside.wait(60)
+    behind = line.add(submit, store, create(2))  # who comes now comes behind it: the line has no order
+    go_on.set()
     line.release()
     with pytest.raises(StoreError, match="disk is full; make room"):
         failing.result()
