@@ -11,9 +11,6 @@ _LOWEST = 10240
 _HIGHEST = 65535
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
-# What says to other processes that a port is taken: names that live as long as this process.
-_claims: list[socket.socket] = []
-
 
 def free_port() -> int:
     """A port that nobody has on any address of this machine, and that no other caller of this is given.
@@ -38,13 +35,14 @@ def _never_handed_out() -> range:
 
 
 def _claim(port: int) -> bool:
+    """Take the name that says to other processes that a port is given out."""
     claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         claim.bind(f"\0cloudmasterd-port-{port}")
     except OSError:
         claim.close()
         return False
-    _claims.append(claim)
+    claim.detach()  # open for as long as this process lives, and so long is the name taken
     return True
 
 
