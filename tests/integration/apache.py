@@ -148,4 +148,4 @@ def apache(
         yield folder / "error"
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)

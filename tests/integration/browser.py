@@ -60,8 +60,7 @@ class Browser:
         os.close(from_browser)
         self._buffer = b""
         self._id = 0
-        targets = self._call("Target.getTargets")["targetInfos"]
-        page = next(t["targetId"] for t in targets if t["type"] == "page")
+        page = eventually(self._first_page, "the browser to have a page")
         self._session = self._call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
         self._page("Page.enable")
 
@@ -97,8 +96,10 @@ class Browser:
     def click(self, words: str) -> None:
         """Press the button, or follow the link, that reads so."""
         found = f"[...document.querySelectorAll('button, a')].find(e => e.innerText.trim() === {words!r})"
-        # after the answer, so that no answer means no click
-        self._once(f"{found}", "setTimeout(() => e.click(), 0)", f"a button {words!r}")
+        # after the answer, so that no answer means no click; a page that refreshes itself between the two may
+        # have put another in its place
+        later = f"setTimeout(() => (e.isConnected ? e : {found} || e).click(), 0)"
+        self._once(found, later, f"a button {words!r}")
 
     def write(self, field: str, value: str) -> None:
         """Type into a field, or choose the option of a group."""
@@ -163,10 +164,14 @@ class Browser:
 
     def close(self) -> None:
         os.killpg(self._process.pid, signal.SIGKILL)  # its helpers as well
-        self._process.wait(10)
+        self._process.wait(60)
         os.close(self._in)
         os.close(self._out)
         shutil.rmtree(self._home, ignore_errors=True)
+
+    def _first_page(self) -> Optional[str]:
+        found = self._call("Target.getTargets")["targetInfos"]
+        return next((str(target["targetId"]) for target in found if target["type"] == "page"), None)
 
     def _page(self, method: str, **params: Any) -> Any:
         return self._call(method, self._session, **params)

@@ -11,7 +11,7 @@ import pytest
 
 from demo.cloud import Cloud, free_ports
 from tests.integration.qemu_clones import qemu_clones, qemu_uri  # noqa: F401  fixtures
-from tests.integration.support import libvirtd_program, start_libvirtd
+from tests.integration.support import eventually, libvirtd_program, start_libvirtd
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,6 +48,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     )
     try:
         made.start()
+        # one that did not answer in time is known not to, and is asked again
+        eventually(lambda: {c["state"] for c in made.list_clouds()} == {"up"}, "all cloud instances up")
         yield made
     finally:
         made.stop()
@@ -78,7 +80,7 @@ def lasting_cloud(tmp_path_factory: pytest.TempPathFactory, libvirt_uri: str, ho
     """A cloud instance whose machine instances outlive its minion, seldom looked at; tasks of no patience."""
     made = Cloud(
         tmp_path_factory.mktemp("lasting"), 1, ports=free_ports(), log=write_log, libvirt_uri=libvirt_uri,
-        settings={"poll_interval_s": 60, "minion_timeout_s": 5, "task_patience_s": 10},
+        settings={"poll_interval_s": 60, "minion_timeout_s": 5, "task_patience_s": 25},
     )  # fmt: skip
     try:
         made.start()

@@ -58,7 +58,7 @@ def cobbler_stand_in() -> Iterator[int]:
         thread.start()
         yield int(server.server_address[1])
         server.shutdown()
-        thread.join(10)
+        thread.join(60)
 
 
 class Rebuildable:
@@ -70,7 +70,7 @@ class Rebuildable:
             folder / "cloud", 1, ports=ports, log=self._log,
             settings={
                 "poll_interval_s": 1, "minion_timeout_s": 5, "cobbler_server": f"127.0.0.1:{cobbler_port}",
-                "public_url": f"http://127.0.0.1:{ports.web}/", "task_patience_s": 30, **settings,
+                "public_url": f"http://127.0.0.1:{ports.web}/", "task_patience_s": 120, **settings,
             },
         )  # fmt: skip
         self.lines: list[str] = []
@@ -121,10 +121,10 @@ class Rebuildable:
     def step(self, number: int, name: str) -> Any:
         return next(step for step in self.task(number)["steps"] if step["name"] == name)
 
-    def wait_for(self, number: int, name: str, state: str = "running", within_s: float = 30.0) -> None:
+    def wait_for(self, number: int, name: str, state: str = "running", within_s: float = 120.0) -> None:
         eventually(lambda: self.step(number, name)["state"] == state, f"{name} to be {state}", within_s)
 
-    def ended(self, number: int, within_s: float = 60.0) -> Any:
+    def ended(self, number: int, within_s: float = 180.0) -> Any:
         eventually(lambda: self.task(number)["ended_at"], f"task {number} to end", within_s)
         return self.task(number)
 
@@ -147,7 +147,7 @@ class Rebuildable:
     def report(self, phase: str, text: str = "", method: str = "POST") -> int:
         """What the installing machine says, by a connection of its own."""
         address = urlsplit(self.metadata()["genome_report"])
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
         body = urlencode({"text": text})
         try:
             path = f"{address.path}/{phase}"

@@ -19,12 +19,13 @@ from typing import Any, Callable, Optional, TypeVar
 from cloudmasterd.model import MemoryPolicy
 from demo.cloud import Cloud
 from demo.nodes import Node
+from tests.sockets import listens
 
 T = TypeVar("T")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def eventually(look: Callable[[], T], what: str, within_s: float = 20.0) -> T:
+def eventually(look: Callable[[], T], what: str, within_s: float = 60.0) -> T:
     """Look again and again until there is something to see; fails with `what` when there never is."""
     deadline = time.monotonic() + within_s
     while True:
@@ -51,7 +52,7 @@ def ask(
     method: str,
     path: str,
     accept: str = "application/json",
-    timeout_s: float = 15.0,
+    timeout_s: float = 60.0,
     body: Optional[bytes] = None,
     headers: Mapping[str, str] = {},
     *,
@@ -95,7 +96,7 @@ def run_command(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         cloud.command(program, *args, root=root),
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
 
 
@@ -159,14 +160,14 @@ def start_libvirtd(uri: str = "test+unix:///default") -> Iterator[str]:
         argv, env=env, cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    socket = home / "libvirt" / "libvirt-sock"
+    path = home / "libvirt" / "libvirt-sock"
     try:
-        eventually(lambda: socket.exists() or daemon.poll() is not None, "libvirtd to make its socket")
+        eventually(lambda: listens(path) or daemon.poll() is not None, "libvirtd to listen")
         assert daemon.poll() is None, "libvirtd ended at once"
-        yield f"{uri}?socket={socket}"
+        yield f"{uri}?socket={path}"
     finally:
         os.killpg(daemon.pid, signal.SIGTERM)
-        daemon.wait(10)
+        daemon.wait(60)
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -175,7 +176,7 @@ def python_script(cloud: Cloud, code: str) -> str:
     env = {**os.environ, "CERTMASTER_ROOT": str(cloud.root_of("cloudmasterd"))}
     done = subprocess.run(
         [sys.executable, "-c", code], env=env, cwd=REPOSITORY,
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

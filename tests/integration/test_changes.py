@@ -28,20 +28,20 @@ def test_a_machine_started_and_stopped_by_func_shows_at_the_next_look(cloud: Clo
     assert before["free_memory_mb"] == expected_free_mb(node)
 
     func_call(cloud, node.name, "virt", "create", off.name)
-    eventually(lambda: find_machine(cloud, off.name)["state"] == "running", f"{off.name} running", within_s=5)
+    eventually(lambda: find_machine(cloud, off.name)["state"] == "running", f"{off.name} running")
     after = get_cloud(cloud, node.name)
     assert after["free_memory_mb"] == before["free_memory_mb"] - off.memory_mb - OVERHEAD_MB
     assert after["running"] == before["running"] + 1
 
     func_call(cloud, node.name, "virt", "destroy", off.name)
-    eventually(lambda: find_machine(cloud, off.name)["state"] == "off", f"{off.name} off", within_s=5)
+    eventually(lambda: find_machine(cloud, off.name)["state"] == "off", f"{off.name} off")
     assert get_cloud(cloud, node.name)["free_memory_mb"] == before["free_memory_mb"]
 
 
 def test_a_paused_machine_keeps_its_memory(cloud: Cloud) -> None:
     before = get_cloud(cloud, "cloud3.example.org")
     func_call(cloud, "cloud3.example.org", "virt", "pause", "jboss5.example.org")
-    eventually(lambda: find_machine(cloud, "jboss5.example.org")["state"] == "paused", "paused", within_s=5)
+    eventually(lambda: find_machine(cloud, "jboss5.example.org")["state"] == "paused", "paused")
     assert get_cloud(cloud, "cloud3.example.org")["free_memory_mb"] == before["free_memory_mb"]
     func_call(cloud, "cloud3.example.org", "virt", "unpause", "jboss5.example.org")
 

@@ -61,7 +61,7 @@ def test_who_asks_is_shown_rejected_and_stays_rejected(careful: Cloud) -> None:
     assert ask_for_certificate(careful) == 1
     (one,) = requests(careful)
     assert (one["name"], one["address"], one["key_fingerprint"]) == (NEW, "127.0.0.1", key_of(careful))
-    assert 0 <= one["age_s"] < 60
+    assert 0 <= one["age_s"] < 600
     assert ask(careful, "DELETE", f"{ENROLMENTS}/{NEW}").status == 204
     assert ask_for_certificate(careful) == 1
     assert requests(careful) == []
@@ -137,7 +137,7 @@ def test_a_dead_one_is_removed_at_once_and_its_task_ends(careful: Cloud) -> None
     assert ask(careful, "DELETE", f"/api/v1/clouds/{NEW}?force=true").status == 204
     assert ask(careful, "GET", f"/api/v1/clouds/{NEW}").status == 404
     # It would go on asking for ten minutes, and to be undone for a day.
-    ended = eventually(lambda: (t := ask(careful, "GET", path).json)["ended_at"] and t, "the task ended", 60)
+    ended = eventually(lambda: (t := ask(careful, "GET", path).json)["ended_at"] and t, "the task ended", 120)
     assert ended["state"] in ("cancelled", "failed")
     events = ask(careful, "GET", "/api/v1/events?limit=1000").json["items"]
     removed = [event["text"] for event in events if event["kind"] == "cloud.removed"]

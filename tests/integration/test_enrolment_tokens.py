@@ -119,7 +119,7 @@ def listener(target: int) -> Iterator[tuple[int, list[bytes]]]:
         thread.start()
         yield server.getsockname()[1], kept
         server.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
+        thread.join(60)
 
 
 def test_a_machine_with_a_token_becomes_a_cloud_instance_by_itself(careful: Cloud) -> None:
@@ -197,7 +197,7 @@ def test_what_a_listener_captured_lets_no_other_key_in(careful: Cloud) -> None:
         thread = threading.Thread(target=swallow)
         thread.start()
         run_command(careful, "certmaster-request", "--once", "--name", name, root=root)
-        thread.join(10)
+        thread.join(60)
     everything = b"".join(captured)
     assert made["token"].encode() not in everything
     (csr,), _ = xmlrpc.client.loads(everything.partition(b"\r\n\r\n")[2])
@@ -247,7 +247,7 @@ def test_kill_9_at_any_moment_loses_no_machine_and_lets_no_second_in(careful: Cl
     asked_again: list[str] = []
 
     def enrol(name: str) -> bytes:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 300
         while True:
             try:
                 signed, cert, _ = wait_for_cert(port, requests[name])
@@ -270,7 +270,7 @@ def test_kill_9_at_any_moment_loses_no_machine_and_lets_no_second_in(careful: Cl
             careful.end("certmaster")
             kills += 1
         careful.start_certmaster()
-        pems = [future.result(120) for future in certs]
+        pems = [future.result(600) for future in certs]
     assert kills > 1
     assert asked_again
     assert len({ca.serial_number(pem) for pem in pems}) == len(names)

@@ -68,7 +68,7 @@ def test_the_document_of_the_interface_is_served(cloud: Cloud) -> None:
 def test_an_unchanged_list_is_not_sent_twice(cloud: Cloud) -> None:
     import http.client
 
-    connection = http.client.HTTPConnection("127.0.0.1", cloud.ports.web, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", cloud.ports.web, timeout=60)
     connection.request("GET", "/api/v1/machines", headers=cloud.admin.headers())
     first = connection.getresponse()
     first.read()

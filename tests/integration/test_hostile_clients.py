@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import time
 import xmlrpc.client
 from collections.abc import Iterator
 from typing import Callable
@@ -16,7 +15,7 @@ from demo.cloud import Cloud
 from tests.integration.support import ask, run_command
 
 SILENT_CLIENTS = 40
-PATIENCE_S = 3.0
+PATIENCE_S = 8.0  # less than any port lets a client take for a request
 """A well-behaved client waits no longer than this while others misbehave."""
 
 
@@ -25,10 +24,8 @@ def web_answers(cloud: Cloud) -> None:
 
 
 def minion_answers(cloud: Cloud) -> None:
-    before = time.monotonic()
-    done = run_command(cloud, "func", "cloud1.example.org", "call", "test", "ping")
+    done = run_command(cloud, "func", "-t", str(PATIENCE_S), "cloud1.example.org", "call", "test", "ping")
     assert "'cloud1.example.org': 1" in done.stdout, done.stdout + done.stderr
-    assert time.monotonic() - before < PATIENCE_S + 2  # the start of the command included
 
 
 def certmaster_answers(cloud: Cloud) -> None:
@@ -84,7 +81,7 @@ def silent_clients(address: tuple[str, int], first_bytes: bytes) -> Iterator[lis
     clients: list[socket.socket] = []
     try:
         for _ in range(SILENT_CLIENTS):
-            clients.append(socket.create_connection(address, timeout=5))
+            clients.append(socket.create_connection(address, timeout=60))
             with contextlib.suppress(OSError):
                 clients[-1].sendall(first_bytes)
         yield clients
@@ -136,6 +133,6 @@ def test_requests_that_never_finish_inside_tls_leave_the_minion_answering(cloud:
     context = trusted(cloud)
     with contextlib.ExitStack() as stack:
         for _ in range(SILENT_CLIENTS):
-            plain = stack.enter_context(socket.create_connection(("127.0.0.2", cloud.ports.func), timeout=5))
+            plain = stack.enter_context(socket.create_connection(("127.0.0.2", cloud.ports.func), timeout=60))
             stack.enter_context(context.wrap_socket(plain)).sendall(UNFINISHED[what])
         minion_answers(cloud)

@@ -52,7 +52,7 @@ def test_a_machine_boots_from_its_image_and_leaves_nothing(
     assert ended.state is TaskState.DONE, ended.error
     uuid = qemu_clones.store.get_machine("web1").uuid
     log = qemu_clones.root("cloud1") / f"log/{uuid}-console.log"
-    eventually(lambda: log.exists() and GREETING in log.read_bytes(), "the greeting on the serial port", 60)
+    eventually(lambda: log.exists() and GREETING in log.read_bytes(), "the greeting on the serial port", 180)
     (volume,) = (qemu_clones.root("cloud1") / "pool").iterdir()
     chain = subprocess.run(
         ["qemu-img", "info", "-U", "--backing-chain", str(volume)], check=True, capture_output=True, text=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import Any
 
@@ -42,7 +43,7 @@ def test_a_cloud_instance_that_comes_back_in_time_goes_on(lasting_cloud: Cloud, 
     )
     assert volumes(host) == []
     lasting_cloud.start_minion(CLOUD)
-    found = send(lasting_cloud, "GET", f"/tasks/{task['id']}", Prefer="wait=30").json
+    found = send(lasting_cloud, "GET", f"/tasks/{task['id']}", Prefer="wait=50").json
     assert (found["state"], machine(lasting_cloud, name)["state"]) == ("done", "running")
     assert len(volumes(host)) == 1
     done(lasting_cloud, "DELETE", f"/machines/{name}?force=true")
@@ -52,11 +53,11 @@ def test_a_cloud_instance_that_comes_back_in_time_goes_on(lasting_cloud: Cloud, 
 def test_one_that_stays_away_fails_the_task_and_leaves_nothing(lasting_cloud: Cloud, host: Any) -> None:
     name, free = "late2.example.org", free_mb(lasting_cloud)
     task = begun_without_a_minion(lasting_cloud, name)
-    eventually(lambda: disk_step(lasting_cloud, task)[0] == "undoing", "the task to lose its patience", 40)
+    eventually(lambda: disk_step(lasting_cloud, task)[0] == "undoing", "the task to lose its patience", 120)
     lasting_cloud.start_minion(CLOUD)
     found = send(lasting_cloud, "GET", f"/tasks/{task['id']}", Prefer="wait=50").json
     assert found["state"] == "failed"
-    assert found["error"].startswith("given up after 1") and CLOUD in found["error"]
+    assert re.match(r"given up after [1-9]\d+ s: ", found["error"]) and CLOUD in found["error"]
     refresh(lasting_cloud, CLOUD)
     assert (state_of(lasting_cloud, name), volumes(host), free_mb(lasting_cloud)) == (None, [], free)
 

@@ -117,7 +117,7 @@ def test_a_cloud_instance_that_is_away_is_refused_at_once(cloud: Cloud) -> None:
     away = "cloud3.example.org"
     cloud.end(away)
     try:
-        eventually(lambda: get_cloud(cloud, away)["state"] == "unreachable", f"{away} unreachable", 15)
+        eventually(lambda: get_cloud(cloud, away)["state"] == "unreachable", f"{away} unreachable")
         status, words = refused(cloud, "POST", "/machines", spec("away1.example.org", cloud=away))
         assert status == 409 and f"{away} cannot take it: has not answered for" in words
         name = cloud.node(away).machines[0].name

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from demo.cloud import free_ports
+from demo.ports import free_port
 from tests.integration.support import REPOSITORY, eventually, pids_below
 
 DEMO = [sys.executable, "-m", "demo"]
@@ -55,8 +56,8 @@ class Demo:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
-        self._reader.join(10)  # ends with the last of the programs that have its output
+        self.process.wait(60)
+        self._reader.join(60)  # ends with the last of the programs that have its output
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -65,7 +66,7 @@ class Demo:
         for line in self.process.stdout:
             self.lines.put(line.rstrip("\n"))
 
-    def wait_for(self, text: str, within_s: float = 60.0) -> str:
+    def wait_for(self, text: str, within_s: float = 180.0) -> str:
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             try:
@@ -88,19 +89,13 @@ def demo(directory: Path, port: int, **more: str) -> Iterator[Demo]:
         eventually(lambda: not pids_below(directory), "the kernel to end the demo's programs")
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 def get(directory: Path, port: int, path: str) -> str:
     """What is answered to the token that the demo left."""
     token = (directory / "var/admin-token").read_text().strip()
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {token}"}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return str(answer.read().decode())
 
 
@@ -110,9 +105,10 @@ def test_it_says_where_it_is_and_ends_everything_on_term(directory: Path) -> Non
         line = running.wait_for("cloudmasterd is ready")
         assert line == f"cloudmasterd is ready: http://127.0.0.1:{port}/"
         assert "cloud1.example.org" in get(directory, port, "/api/v1/clouds")
-        assert len(pids_below(directory)) == 4  # certmaster, two minions, the master
+        # certmaster, two minions, the master; a program that one of them starts looks like it for a moment
+        eventually(lambda: len(pids_below(directory)) == 4, "four programs")
         running.process.terminate()
-        assert running.process.wait(20) == 0
+        assert running.process.wait(60) == 0
         assert pids_below(directory) == []
 
 
@@ -121,7 +117,7 @@ def test_it_can_be_run_again_and_knows_its_certificates(directory: Path) -> None
     with demo(directory, port) as running:
         running.wait_for("cloudmasterd is ready")
         running.process.send_signal(signal.SIGINT)
-        assert running.process.wait(20) == 0
+        assert running.process.wait(60) == 0
     certificate = directory / "var/master/var/lib/certmaster/certs/cloud1.example.org.cert"
     first = certificate.read_bytes()
     with demo(directory, port) as running:
@@ -148,7 +144,7 @@ def test_the_first_run_says_the_password_once_and_where_it_is(directory: Path) -
         ]
         assert not [line for line in running.seen if " | " in line and password in line], "no log has it"
         running.process.terminate()
-        assert running.process.wait(20) == 0
+        assert running.process.wait(60) == 0
     with demo(directory, port) as running:
         said = said_before_it_was_ready(running)
         assert said[-2] == f"first password of admin, until it is changed: {kept}"
@@ -172,7 +168,7 @@ def test_an_admins_token_is_kept_and_made_anew_when_it_is_none_any_more(director
             if spoil == "the token":
                 revoke(directory, kept[-1])
             running.process.terminate()
-            assert running.process.wait(20) == 0
+            assert running.process.wait(60) == 0
         if spoil == "the file":
             file.write_text("cmt_0123456789ab_guessed\nund was ganz anderes: ü\n")
     assert kept[0] == kept[1], "it is used again while it works"
@@ -194,7 +190,7 @@ def test_without_its_folder_it_begins_anew(directory: Path) -> None:
             passwords.append(running.seen[-1])
             running.wait_for("cloudmasterd is ready")
             running.process.terminate()
-            assert running.process.wait(20) == 0
+            assert running.process.wait(60) == 0
         shutil.rmtree(directory / "var")
     assert passwords[0] != passwords[1]
 
@@ -204,8 +200,8 @@ def test_a_killed_demo_leaves_no_process_behind(directory: Path) -> None:
         running.wait_for("cloudmasterd is ready")
         assert pids_below(directory)
         running.process.kill()
-        running.process.wait(10)
-        eventually(lambda: not pids_below(directory), "no program left", within_s=5)
+        running.process.wait(60)
+        eventually(lambda: not pids_below(directory), "no program left")
 
 
 def test_a_second_one_says_so_and_leaves_the_first_alone(directory: Path) -> None:
@@ -214,7 +210,7 @@ def test_a_second_one_says_so_and_leaves_the_first_alone(directory: Path) -> Non
         first.wait_for("cloudmasterd is ready")
         before = sorted(pids_below(directory))
         second = subprocess.run(
-            DEMO, cwd=directory, capture_output=True, text=True, timeout=30, check=False,
+            DEMO, cwd=directory, capture_output=True, text=True, timeout=120, check=False,
             env=environment(),
         )  # fmt: skip
         assert second.returncode == 1
@@ -229,7 +225,7 @@ def test_a_program_that_dies_is_reported_and_the_others_go_on(directory: Path) -
         running.wait_for("cloudmasterd is ready")
         (minion,) = pids_below(directory / "var/cloud2.example.org")
         os.kill(minion, signal.SIGKILL)
-        line = running.wait_for("note: cloud2.example.org", within_s=10)
+        line = running.wait_for("note: cloud2.example.org")
         assert "SIGKILL" in line and "funcd --root" in line
         assert running.process.poll() is None
 
@@ -243,8 +239,8 @@ def test_without_its_master_it_ends_and_says_why(directory: Path) -> None:
             if b"bin/cloudmasterd" in Path(f"/proc/{pid}/cmdline").read_bytes()
         ]
         os.kill(master[0], signal.SIGKILL)
-        running.wait_for("demo: cloudmasterd was ended by SIGKILL", within_s=10)
-        assert running.process.wait(20) == 1
+        running.wait_for("demo: cloudmasterd was ended by SIGKILL")
+        assert running.process.wait(60) == 1
         assert pids_below(directory) == []
 
 
@@ -260,7 +256,7 @@ def test_a_number_that_is_none_is_refused_before_anything_starts(
     tmp_path: Path, env: dict[str, str], hint: str
 ) -> None:
     done = subprocess.run(
-        DEMO, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False,
+        DEMO, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
         env=environment(**env),
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
@@ -272,7 +268,7 @@ def test_a_port_in_use_is_named_before_anything_starts(directory: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
-            DEMO, cwd=directory, capture_output=True, text=True, timeout=30, check=False,
+            DEMO, cwd=directory, capture_output=True, text=True, timeout=120, check=False,
             env=environment(PORT=str(port)),
         )  # fmt: skip
     assert done.returncode == 1
@@ -304,7 +300,7 @@ def test_ending_make_ends_everything(checkout: Path, signum: signal.Signals) -> 
             os.killpg(running.process.pid, signum)  # as a terminal does it
         else:
             running.process.send_signal(signum)
-        running.process.wait(20)
-        eventually(lambda: not pids_below(checkout), "no program left", within_s=15)
+        running.process.wait(60)
+        eventually(lambda: not pids_below(checkout), "no program left")
     finally:
         running.kill()

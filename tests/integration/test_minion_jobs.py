@@ -59,7 +59,7 @@ def funcd(root: Path) -> Iterator[Callable[[], Funcd]]:
     for one in started:
         if one.process.poll() is None:
             one.process.kill()
-            one.process.wait(10)
+            one.process.wait(60)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def ask(root: Path, authority: Authority) -> Callable[..., Any]:
 
     def ask(method: str, *args: Any) -> Any:
         context = authority.own.client()
-        session = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=30)
+        session = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=60)
         try:
             headers = {"Content-Type": "text/xml", "X-Request-Id": "task-17"}
             session.request("POST", "/RPC2", wire.encode_call(method, args), headers)

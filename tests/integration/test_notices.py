@@ -19,7 +19,7 @@ from demo.cloud import free_ports
 pytestmark = pytest.mark.integration
 TREE = Path(__file__).resolve().parents[2]
 WAIT_S = 60
-LOOK_S = 3  # so often each is asked in these tests
+LOOK_S = 6  # so often each is asked in these tests
 
 
 class Systemd:

@@ -76,6 +76,7 @@ def test_a_profile_leads_to_a_form_that_has_it_chosen_and_says_where_it_would_go
     link = f"({links}.find(e => e.checkVisibility()) || null)"
     eventually(lambda: browser.run(f"{link} !== null"), "the link of the profile")
     browser.run(f"{link}.click()")
+    browser.wait_for_path("/machines/new")
     browser.wait_for("Create a machine instance")
     assert browser.run("document.querySelector('[name=source]:checked').value") == "profile"
     assert browser.run("document.querySelector('[name=profile]').value") == PROFILE

@@ -165,7 +165,7 @@ def test_a_preparation_that_fails_leaves_everything_as_it_was(host: Rebuildable)
 def test_an_install_that_falls_silent_is_said_to_be_and_stays_in_maintenance(
     tmp_path: Path, cobbler_port: int
 ) -> None:
-    host = Rebuildable(tmp_path, cobbler_port, install_silent_s=2, install_timeout_s=8)
+    host = Rebuildable(tmp_path, cobbler_port, install_silent_s=2, install_timeout_s=30)
     try:
         host.start()
         number = host.ask(profile=PROFILE, lose=host.living())["id"]

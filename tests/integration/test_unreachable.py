@@ -22,7 +22,7 @@ def test_a_killed_minion_stays_in_the_list_with_its_last_figures_and_comes_back(
     before = get_cloud(cloud, DEAD)
     machines = [m["name"] for m in list_machines(cloud, f"&cloud={DEAD}")]
     cloud.processes[DEAD].send(signal.SIGKILL)
-    eventually(lambda: get_cloud(cloud, DEAD)["state"] == "unreachable", f"{DEAD} unreachable", within_s=10)
+    eventually(lambda: get_cloud(cloud, DEAD)["state"] == "unreachable", f"{DEAD} unreachable")
     dead = get_cloud(cloud, DEAD)
     assert dead["error"]
     assert dead["free_memory_mb"] == before["free_memory_mb"]
@@ -32,7 +32,7 @@ def test_a_killed_minion_stays_in_the_list_with_its_last_figures_and_comes_back(
     assert get_cloud(cloud, DEAD)["observed_at"] == seen, "an age must not be made up"
 
     others = get_cloud(cloud, "cloud1.example.org")["observed_at"]
-    eventually(lambda: get_cloud(cloud, "cloud1.example.org")["observed_at"] > others, "the others go on", 5)
+    eventually(lambda: get_cloud(cloud, "cloud1.example.org")["observed_at"] > others, "the others go on")
     done = run_command(cloud, "func", "*", "call", "virt", "freemem")
     assert "'cloud1.example.org': " in done.stdout and "REMOTE_ERROR" in done.stdout
 
@@ -47,16 +47,12 @@ def test_a_killed_minion_stays_in_the_list_with_its_last_figures_and_comes_back(
 def test_a_hung_minion_is_unreachable_and_holds_up_nobody(cloud: Cloud) -> None:
     cloud.processes[DEAD].send(signal.SIGSTOP)
     try:
-        eventually(
-            lambda: get_cloud(cloud, DEAD)["state"] == "unreachable", f"{DEAD} unreachable", within_s=30
-        )
+        eventually(lambda: get_cloud(cloud, DEAD)["state"] == "unreachable", f"{DEAD} unreachable")
         seen = get_cloud(cloud, "cloud3.example.org")["observed_at"]
-        eventually(
-            lambda: get_cloud(cloud, "cloud3.example.org")["observed_at"] > seen, "the others go on", 5
-        )
+        eventually(lambda: get_cloud(cloud, "cloud3.example.org")["observed_at"] > seen, "the others go on")
     finally:
         cloud.processes[DEAD].send(signal.SIGCONT)
-    eventually(lambda: refresh(cloud, DEAD).status == 200, f"{DEAD} back", within_s=30)
+    eventually(lambda: refresh(cloud, DEAD).status == 200, f"{DEAD} back")
 
 
 def test_a_restarted_master_still_knows_everything(cloud: Cloud) -> None:
@@ -107,7 +103,7 @@ def test_a_minion_with_a_certificate_of_another_authority_is_refused(cloud: Clou
 
 def handshake(address: tuple[str, int], context: ssl.SSLContext) -> bytes:
     """What a minion answers to a call over this context; with TLS 1.3 a refusal shows at the first read."""
-    with socket.create_connection(address, timeout=10) as plain, context.wrap_socket(plain) as tls:
+    with socket.create_connection(address, timeout=60) as plain, context.wrap_socket(plain) as tls:
         tls.sendall(b"POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
         return tls.recv(100)
 
@@ -139,7 +135,7 @@ def test_a_minion_may_not_command_its_neighbour(cloud: Cloud) -> None:
     directory = cloud.root_of("cloud2.example.org") / "etc/pki/certmaster"
     context.load_cert_chain(directory / "cloud2.example.org.cert", directory / "cloud2.example.org.pem")
     body = b"<?xml version='1.0'?><methodCall><methodName>virt.freemem</methodName><params/></methodCall>"
-    with socket.create_connection(("127.0.0.2", cloud.ports.func), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.2", cloud.ports.func), timeout=60) as plain:
         with context.wrap_socket(plain) as tls:
             head = (
                 f"POST /RPC2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
