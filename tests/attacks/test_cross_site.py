@@ -163,7 +163,7 @@ class Evil:
 
     def close(self) -> None:
         self._server.shutdown()
-        self._thread.join(10)
+        self._thread.join(60)
         self._server.server_close()
 
 
@@ -218,7 +218,7 @@ def test_a_form_on_another_page_does_nothing(
     ):
         evil.page = FORM_PAGE.format(url=town.cloud.url + path, kind=kind, fields=fields)
         browser.open(f"http://{host}:{evil.port}/form")
-        eventually(lambda: browser.run("location.port") == str(town.port), "the form to be sent", 30)
+        eventually(lambda: browser.run("location.port") == str(town.port), "the form to be sent")
         if host == "127.0.0.1":  # the cookie went along: else it would be led to the login
             browser.wait_for_path(f"/{path}")
     assert "forged" not in users(town)
@@ -246,7 +246,7 @@ def test_a_script_on_another_page_changes_and_reads_nothing(
         sent["body"] = json.dumps({"name": "forged", "role": "admin"})
     evil.page = FETCH_PAGE.format(url=json.dumps(town.cloud.url + path), options=json.dumps(sent))
     browser.open(f"http://{host}:{evil.port}/fetch")
-    eventually(lambda: "said" in browser.seen() and "waiting" not in browser.seen(), "the script to end", 30)
+    eventually(lambda: "said" in browser.seen() and "waiting" not in browser.seen(), "the script to end")
     said = browser.seen()
     # blocked, or an answer that no script can look into
     assert "failed" in said or "0 opaque 0" in said, said
@@ -260,10 +260,10 @@ def test_another_page_cannot_sign_its_reader_in_as_somebody_else(
     evil.page = FORM_PAGE.format(url=town.cloud.url + "login", kind=FORM, fields=fields)
     for host in ("127.0.0.1", "localhost"):
         browser.open(f"http://{host}:{evil.port}/login")
-        eventually(lambda: browser.run("location.port") == str(town.port), "the form to be sent", 30)
+        eventually(lambda: browser.run("location.port") == str(town.port), "the form to be sent")
         browser.wait_for_path("/login")
         browser.open(town.cloud.url + "api/v1/whoami")
-        eventually(lambda: '"name":"admin"' in browser.seen(), "to be who one was", 30)
+        eventually(lambda: '"name":"admin"' in browser.seen(), "to be who one was")
 
 
 def test_another_page_cannot_show_ours_in_a_frame(town: Town, browser: Browser, evil: Evil) -> None:

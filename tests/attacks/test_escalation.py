@@ -28,7 +28,7 @@ def role_of(town: Town, name: str) -> str:
 
 def new_machine(town: Town, name: str, tags: dict[str, str], who: Optional[Person] = None) -> Answer:
     spec = {"name": name, "memory_mb": 64, "disks": [{"size_gb": 1}], "tags": tags, "start": False}
-    return send(town, who or town.admin, "POST", "/api/v1/machines", spec, Prefer="wait=30")
+    return send(town, who or town.admin, "POST", "/api/v1/machines", spec, Prefer="wait=50")
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,7 @@ def test_the_key_of_another_gives_nothing_of_theirs(town: Town) -> None:
     key = "one-key-for-all"
     spec = {"name": "keyed.example.org", "memory_mb": 64, "disks": [{"size_gb": 1}], "start": False,
             "tags": {"team": "db"}}  # fmt: skip
-    first = send(town, town.olga, "POST", "/api/v1/machines", spec, Idempotency_Key=key, Prefer="wait=30")
+    first = send(town, town.olga, "POST", "/api/v1/machines", spec, Idempotency_Key=key, Prefer="wait=50")
     assert first.status in (200, 202)
     for who in (town.wendy, town.vera):
         answer = send(town, who, "POST", "/api/v1/machines", spec, Idempotency_Key=key)
@@ -258,7 +258,7 @@ def test_the_key_of_another_gives_nothing_of_theirs(town: Town) -> None:
 def test_a_key_replays_nothing_to_who_may_not_do_it_any_more(town: Town) -> None:
     person = town.make("once", Role.OPERATOR, session=False)
     spec = {"name": "once.example.org", "memory_mb": 64, "disks": [{"size_gb": 1}], "start": False}
-    sent = {"Idempotency_Key": "mine-alone", "Prefer": "wait=30"}
+    sent = {"Idempotency_Key": "mine-alone", "Prefer": "wait=50"}
     assert send(town, person, "POST", "/api/v1/machines", spec, **sent).status in (200, 202)
     assert send(town, town.admin, "PATCH", "/api/v1/users/once", {"role": "viewer"}).status == 200
     assert send(town, person, "POST", "/api/v1/machines", spec, **sent).status == 403

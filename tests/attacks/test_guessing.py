@@ -14,11 +14,13 @@ import pytest
 
 from cloudmasterd.rights import Role
 from tests.attacks.town import CSRF, ENTRY, FORM, SESSION, Answer, Town, open_town
+from tests.integration.support import eventually
 
 HTML = {"Accept": "text/html"}
 TRIES = 4
+MOST_TRIES = 10
 AT_ONCE = 64
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,11 @@ class Guesser:
         return ask_from(self.town, self.source, "POST", "/login", headers, body)
 
 
+def held_up(answer: Answer) -> int:
+    """For how many seconds no other try is taken."""
+    return int(answer.headers.get("retry-after", "0"))
+
+
 def timed(guesser: Guesser, name: str, password: str) -> tuple[float, Answer]:
     began = time.monotonic()
     answer = guesser.guess(name, password)
@@ -77,7 +84,14 @@ def test_neither_text_nor_time_tells_who_is_a_user(town: Town) -> None:
     }
     fastest: dict[str, float] = {}
     texts: dict[str, str] = {}
-    for number in range(TRIES):
+
+    def are_alike() -> bool:
+        usual = fastest["a wrong password"]
+        return all(usual / 3 < took < 3 * usual for took in fastest.values())
+
+    for number in range(MOST_TRIES):
+        if number >= TRIES and are_alike():
+            break  # a busy machine takes longer over one or another; what tells them apart is never so
         for i, (kind, (name, password)) in enumerate(kinds.items()):
             guesser = Guesser(town, f"127.1.{number + 1}.{i + 1}")
             took, answer = timed(guesser, name, password)
@@ -93,8 +107,7 @@ def test_neither_text_nor_time_tells_who_is_a_user(town: Town) -> None:
     }
     assert len(notes) == 1
     # scrypt is a tenth of a second and more; what does not run it answers in a hundredth
-    usual = fastest["a wrong password"]
-    assert all(usual / 3 < took < 3 * usual for took in fastest.values()), fastest
+    assert are_alike(), fastest
 
 
 def test_who_guesses_waits_and_the_owner_does_not(town: Town) -> None:
@@ -105,8 +118,10 @@ def test_who_guesses_waits_and_the_owner_does_not(town: Town) -> None:
         statuses.append(answer.status)
         if answer.status == 429:
             waits.append(int(answer.headers["retry-after"]))
-    assert statuses[:5] == [403] * 5 and statuses[-1] == 429
+    assert statuses[:5] == [403] * 5
     assert waits and max(waits) <= 900
+    # the waits of the beginning are over before one has looked
+    eventually(lambda: held_up(guesser.guess("olga", "once more")) >= 8, "a wait that lasts")
     # even with the right one, from there; from elsewhere, and in what is open already, the owner is at home
     assert guesser.guess("olga", town.olga.password).status == 429
     assert Guesser(town, "127.2.0.2").guess("olga", town.olga.password).status == 303
@@ -127,10 +142,13 @@ def test_the_account_page_is_no_better_place_to_guess(town: Town) -> None:
     for number in range(8):
         fields = {"present": f"guess {number}", "new": "a wholly new secret", "again": "a wholly new secret"}
         statuses.append(town.form("/account/password", fields, person).status)
-    assert statuses[0] == 400 and statuses[-1] == 429, statuses
+    assert statuses[0] == 400 and 429 in statuses, statuses
     sent = b'{"new": "a wholly new secret", "present": "guess"}'
     headers = {**person.bearer, "Content-Type": "application/json"}
-    assert town.ask("PUT", "/api/v1/users/guessed/password", headers, sent).status == 429
+    path = "/api/v1/users/guessed/password"
+    eventually(lambda: held_up(town.ask("PUT", path, headers, sent)) >= 8, "a wait that lasts")
+    assert town.ask("PUT", path, headers, sent).status == 429
+    assert town.form("/account/password", fields, person).status == 429
 
 
 def test_sixty_four_logins_at_once_leave_everybody_else_their_answers(town: Town) -> None:

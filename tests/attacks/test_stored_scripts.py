@@ -86,7 +86,7 @@ def spoiled(town: Town) -> list[str]:
     tasks = []
     for one in harmful[:3]:
         target = f"/api/v1/machines/{one['uuid']}/start"
-        tasks.append(done(town.ask("POST", target, {**admin.bearer, "Prefer": "wait=20"})).json()["id"])
+        tasks.append(done(town.ask("POST", target, {**admin.bearer, "Prefer": "wait=50"})).json()["id"])
     of_machines = [f"/machines/{quote(one['name'], safe='')}" for one in harmful]
     of_one = [f"{of_machines[0]}/{page}" for page in ("change", "delete", "poweroff", "reset")]
     return [
@@ -145,8 +145,8 @@ def test_what_a_page_fetches_again_by_itself_does_not_run_either(
     changed = json.dumps({"tags": {"fresh": HARM[1]}}).encode()
     headers = {"Content-Type": "application/json", **town.admin.bearer}
     assert town.ask("PATCH", f"/api/v1/machines/{uuid}", headers, changed).status == 200
-    assert town.ask("POST", f"/api/v1/machines/{uuid}/start", {**headers, "Prefer": "wait=20"}).status < 500
-    eventually(lambda: "fresh" in browser.seen() or "running" in browser.seen(), "the page to change", 60)
+    assert town.ask("POST", f"/api/v1/machines/{uuid}/start", {**headers, "Prefer": "wait=50"}).status < 500
+    eventually(lambda: "fresh" in browser.seen() or "running" in browser.seen(), "the page to change")
     assert harm_on(browser) == NO_HARM
 
 

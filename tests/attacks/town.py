@@ -7,7 +7,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -68,6 +68,18 @@ class HostileCloud(Cloud):
         text = file.read_text(encoding="utf-8")
         assert "  <network>\n" in text
         file.write_text(text.replace("  <network>\n", more + "  <network>\n", 1), encoding="utf-8")
+
+
+def is_whole(answers: bytes) -> bool:
+    """Whether nothing is missing of the last of these answers, as far as the heads say how long they are."""
+    while answers:
+        head, end, rest = answers.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\nContent-Length: *(\d+)", head)
+        has_body = not re.match(rb"HTTP/1\.1 (1\d\d|204|304) ", head)
+        if not end or (has_body and (length is None or len(rest) < int(length[1]))):
+            return False
+        answers = rest[int(length[1]) :] if has_body and length is not None else rest
+    return True
 
 
 @dataclass(frozen=True)
@@ -140,7 +152,7 @@ class Town:
         target: str,
         headers: Mapping[str, str] = {},
         body: Optional[bytes] = None,
-        timeout_s: float = 30.0,
+        timeout_s: float = 90.0,
     ) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         try:
@@ -152,11 +164,12 @@ class Town:
             connection.close()
 
     def raw(
-        self, data: bytes, timeout_s: float = 15.0, port: Optional[int] = None, silence_s: float = 1.0
+        self, data: bytes, timeout_s: float = 60.0, port: Optional[int] = None, silence_s: float = 1.0
     ) -> bytes:
-        """All that comes back for these bytes, until the other end closes, or is silent after it began."""
+        """All that comes back for these bytes, until the other end closes, or is silent after a whole one."""
         with socket.create_connection(("127.0.0.1", port or self.port), timeout=timeout_s) as sock:
-            sock.sendall(data)
+            with suppress(ConnectionError):  # it may have answered before it had it all
+                sock.sendall(data)
             found = b""
             while True:
                 try:
@@ -166,7 +179,7 @@ class Town:
                 if not more:
                     return found
                 found += more
-                sock.settimeout(silence_s)
+                sock.settimeout(silence_s if is_whole(found) else timeout_s)
 
     def form(
         self, target: str, fields: Mapping[str, str], who: Optional[Person] = None, **headers: str
