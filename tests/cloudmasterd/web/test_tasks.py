@@ -120,6 +120,7 @@ def test_one_waits_at_a_task_until_it_has_ended(busy: Any) -> None:
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(busy.get, TASKS + "/3", Prefer="wait=30")
         wait_for(lambda: busy.get(TASKS + "/3").json()["state"] == "running")
+        wait_for(lambda: busy.waits._for_tasks._value == 1, "the request that waits")
         assert not waiting.done()
         busy.gate.open.set()
         answer = waiting.result(60)
