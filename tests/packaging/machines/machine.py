@@ -73,19 +73,17 @@ class Machine:
                 raise CannotBoot((self._folder / "console").read_text(errors="replace").strip()[-500:])
             return self.leader() is not None and self.said("systemctl is-system-running") in _UP
 
-        eventually(is_up, f"{self.name} to boot", 60)
+        eventually(is_up, f"{self.name} to boot", 300)
         # Its own name leads to itself, also without a cable.
         self.run(f"ip link set lo up && ip addr add {self.address}/32 dev lo")
 
     def leader(self) -> Optional[int]:
         """The process that is the machine's first; None before there is one."""
         for thread in Path(f"/proc/{self._process.pid}/task").glob("*/children"):
-            for child in thread.read_text().split():
-                try:
-                    status = Path(f"/proc/{child}/status").read_text()
-                except OSError:
-                    continue
-                if "\nName:\tsystemd\n" in f"\n{status}" and status.split("NSpid:")[1].split()[:2][-1] == "1":
+            for child in _read(thread).split():
+                status = _read(Path(f"/proc/{child}/status"))
+                inside = status.partition("NSpid:")[2].split()[:2]
+                if "\nName:\tsystemd\n" in f"\n{status}" and inside[-1:] == ["1"]:
                     return int(child)
         return None
 
@@ -109,7 +107,7 @@ class Machine:
         command += ["HOME=/root", "LANG=C.UTF-8", "sh", "-c", script]
         return subprocess.run(
             command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", timeout=180, check=False,
+            text=True, errors="replace", timeout=600, check=False,
         )  # fmt: skip
 
     def write(self, path: str, text: str) -> None:
@@ -123,7 +121,7 @@ class Machine:
     def reboot(self) -> None:
         """Boot once more, with what was written; its cables are gone then."""
         self.said("systemctl reboot")
-        self._process.wait(60)  # with --keep-unit, systemd-nspawn leaves it to others to boot again
+        self._process.wait(180)  # with --keep-unit, systemd-nspawn leaves it to others to boot again
         self._process = self._start()
         self.wait_until_up()
 
@@ -142,7 +140,15 @@ class Machine:
             os.kill(leader, signal.SIGKILL)
         else:
             self._process.terminate()
-        self._process.wait(60)
+        self._process.wait(180)
         # It finds this on the other side of the mount namespace, and leaves it.
         shutil.rmtree(f"/run/systemd/nspawn/propagate/{self._unique}", ignore_errors=True)
         shutil.rmtree(self._folder)
+
+
+def _read(file: Path) -> str:
+    """What a file of /proc holds; nothing where its process has ended meanwhile."""
+    try:
+        return file.read_text()
+    except OSError:
+        return ""

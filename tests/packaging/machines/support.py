@@ -82,7 +82,7 @@ def lend(master: Machine, other: Machine) -> None:
 def wait_until_ready(machine: Machine) -> None:
     """Until the cloud master answers through Apache."""
     try:
-        eventually(lambda: status_of(machine, "/readyz", as_admin=False) == 200, "an answer", 60)
+        eventually(lambda: status_of(machine, "/readyz", as_admin=False) == 200, "an answer", 180)
     except AssertionError as exc:
         told = machine.said(f"{CURL} -sS {URL}/readyz 2>&1; journalctl --no-pager --boot --lines=50")
         raise AssertionError(f"{machine.name} is not ready: {told}") from exc
@@ -95,7 +95,7 @@ def main_pid(machine: Machine, service: str) -> str:
 
 def wait_for_another_process(machine: Machine, service: str, pid: str) -> None:
     """Until systemd has started a service again that ended."""
-    eventually(lambda: main_pid(machine, service) not in ("0", pid), f"{service} to be started again", 60)
+    eventually(lambda: main_pid(machine, service) not in ("0", pid), f"{service} to be started again", 180)
 
 
 def status_of(machine: Machine, path: str, *, as_admin: bool = True) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.support import eventually
 from tests.packaging.conftest import Built
 from tests.packaging.machines import support
 from tests.packaging.machines.conftest import Boot
@@ -149,8 +150,8 @@ def test_only_what_the_firewall_lets_through_is_reached(fresh: Installed, boot: 
 
     assert not reaches(80)
     machine.run("firewall-cmd --permanent --add-service=cloudmasterd && firewall-cmd --reload")
-    assert reaches(80)
-    assert reaches(51235)
+    for port in (80, 51235):
+        eventually(lambda port=port: reaches(port), f"port {port} to be reached")
     assert not reaches(8107)
     other.run(fetch_replace_self(machine))
     assert other.said("rpm -q genome-replace-self") == REPLACE_SELF.removesuffix(".rpm")

@@ -70,7 +70,7 @@ def look(master: Machine, said: str = "") -> Seen:
 
     return Seen(
         master.said("rpm -q cloudmasterd"),
-        cloud=eventually(asked, "the cloud instance to answer", 60),
+        cloud=eventually(asked, "the cloud instance to answer", 180),
         instance=support.rest(master, f"/machines/{INSTANCE}"),
         authority=master.run("certmaster-ca --fingerprint"),
         conf=master.read(CONF),
@@ -139,7 +139,7 @@ def refused(pair: Pair, upgraded: Seen) -> str:
         lines = "\n".join(support.journal(pair.master, "--unit=cloudmasterd"))
         return lines if "schema version" in lines.rpartition("Started")[2] else ""
 
-    return eventually(told, "cloudmasterd to refuse the database", 60)
+    return eventually(told, "cloudmasterd to refuse the database", 180)
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,12 @@ WATCHED = ("certmaster", "cloudmasterd")
 
 @pytest.fixture(scope="module")
 def master(boot: Boot) -> Machine:
-    """A cloud master whose services are to say that they are alive within six seconds."""
+    """A cloud master whose services are to say that they are alive within twenty seconds."""
     machine = boot(MASTER)
     support.dnf(machine, "install cloudmasterd")
     for service in WATCHED:
         machine.run(f"mkdir -p /etc/systemd/system/{service}.service.d")
-        machine.write(f"/etc/systemd/system/{service}.service.d/soon.conf", "[Service]\nWatchdogSec=6s\n")
+        machine.write(f"/etc/systemd/system/{service}.service.d/soon.conf", "[Service]\nWatchdogSec=20s\n")
     machine.run("systemctl daemon-reload")
     support.start_master(machine)
     return machine
