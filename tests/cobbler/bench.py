@@ -24,13 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Optional
 
+from demo.ports import free_port
+
 HERE = Path(__file__).resolve().parent
 VENV = HERE.parents[1] / ".venvs" / "cobbler"
 NAME = "cobbler.example.org"
 # Set aside for documentation (RFC 5737). Guests on QEMU's user network reach it, which they do not 127.0.0.1.
 ADDRESS = "192.0.2.1"
 USER, PASSWORD = "cobbler", "cobbler"  # what cobbler is delivered with
-STOP_WITHIN_S = 10
+STOP_WITHIN_S = 60
 
 
 class Unavailable(Exception):
@@ -79,9 +81,10 @@ class Bench:
         reason = why_not()
         if reason:
             raise Unavailable(reason)
-        listener = socket.create_server(("127.0.0.1", 0))
+        port = free_port()
+        listener = socket.create_server(("127.0.0.1", port))
         with listener:
-            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            self.url = f"http://127.0.0.1:{port}"
             fd = listener.fileno()
             inside = [VENV / "bin/python", "-W", "ignore", HERE / "inside.py", VENV, NAME, ADDRESS, str(fd)]
             self._init = subprocess.Popen(
@@ -142,7 +145,7 @@ class Bench:
         unprivileged: bool = False,
         cwd: str = "/",
         env: Mapping[str, str] = {},
-        timeout: float = 120,
+        timeout: float = 300,
         **kw: Any,
     ) -> subprocess.CompletedProcess[str]:
         """Run a program inside and give its exit code and output; `env` comes on top of the usual one."""

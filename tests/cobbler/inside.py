@@ -41,7 +41,7 @@ COLLECTIONS = (
     "repos",
     "systems",
 )
-START_WITHIN_S = 60
+START_WITHIN_S = 180
 
 
 class CannotBeHad(Exception):

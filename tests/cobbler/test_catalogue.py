@@ -145,8 +145,11 @@ def signal_cobblerd(cobbler: Bench, word: str) -> None:
     script = (
         "import os, signal, sys, pathlib\n"
         "for each in pathlib.Path('/proc').glob('[0-9]*/cmdline'):\n"
-        "    if sys.argv[2].encode() in each.read_bytes() and int(each.parent.name) != os.getpid():\n"
-        "        os.kill(int(each.parent.name), getattr(signal, sys.argv[1]))\n"
+        "    try:\n"
+        "        if sys.argv[2].encode() in each.read_bytes() and int(each.parent.name) != os.getpid():\n"
+        "            os.kill(int(each.parent.name), getattr(signal, sys.argv[1]))\n"
+        "    except (FileNotFoundError, ProcessLookupError):\n"
+        "        pass  # it has ended meanwhile\n"
     )
     done = cobbler.run([sys.executable, "-c", script, word, "bin/cobblerd"])
     assert done.returncode == 0, done.stderr
@@ -156,9 +159,10 @@ def test_a_cobblerd_that_hangs_is_given_up_and_followed_again_when_it_goes_on(
     cobbler: Bench, store: Store
 ) -> None:
     cobbler.register("patient")
-    server = Cobbler(parse_address(cobbler.url), SystemClock(), answer_s=1.0)
+    server = Cobbler(parse_address(cobbler.url), SystemClock())
     profiles = Profiles(store, server, SystemClock())
     profiles.refresh()
+    usual, server._answer_s = server._answer_s, 1.0
     signal_cobblerd(cobbler, "SIGSTOP")
     try:
         with pytest.raises(CobblerUnreachable, match="no whole answer within its deadline"):
@@ -166,6 +170,7 @@ def test_a_cobblerd_that_hangs_is_given_up_and_followed_again_when_it_goes_on(
         assert "patient" in [profile.name for profile in profiles.list()]
     finally:
         signal_cobblerd(cobbler, "SIGCONT")
+    server._answer_s = usual
     assert profiles.refresh().error is None
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from tests.cobbler.bench import Bench
 from tests.installs.minion_process import REPOSITORY
+from tests.sockets import listens
 
 libvirt = pytest.importorskip("libvirt", reason="needs libvirt: install python3-libvirt")
 T = TypeVar("T")
@@ -25,7 +26,7 @@ NOBODY = 65534
 MODULES = Path(__file__).with_name("minion_process.py")
 
 
-def eventually(look: Callable[[], T], what: str, within_s: float = 60.0) -> T:
+def eventually(look: Callable[[], T], what: str, within_s: float = 180.0) -> T:
     """Look again and again until there is something to see; fails with `what` when there never is."""
     end = time.monotonic() + within_s
     while True:
@@ -77,7 +78,7 @@ class Host:
             ["libvirtd"], unprivileged=True, env=self._env, cwd=str(self.home), start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        eventually(lambda: socket.exists() or self._daemon.poll() is not None, "libvirtd to make its socket")
+        eventually(lambda: listens(socket) or self._daemon.poll() is not None, "libvirtd to listen")
         assert self._daemon.poll() is None, "libvirtd ended at once"
         self.connection: Any = libvirt.open(self.uri)
         target = f"<pool type='dir'><name>default</name><target><path>{self.pool}</path></target></pool>"
@@ -135,7 +136,7 @@ class Host:
         """The minion ends as it does when it is told to."""
         if self._minion is not None:
             minion, self._minion = self._minion, None
-            minion.communicate(timeout=60)
+            minion.communicate(timeout=180)
 
     def processes(self, words: str) -> list[int]:
         """Processes of this host with these words in their command line, as this process sees them."""
@@ -183,6 +184,6 @@ class Host:
         self.connection.close()
         for pid in self.processes("libvirtd"):
             os.kill(pid, signal.SIGTERM)
-        self._daemon.wait(20)
+        self._daemon.wait(60)
         self._errors.close()
         shutil.rmtree(self.home, ignore_errors=True)

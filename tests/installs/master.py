@@ -74,7 +74,7 @@ class CobblerInside(Cobbler):
         self._port = int(bench.url.rpartition(":")[2])
 
     def _open(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
+        return http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
 
 
 class Relay:
@@ -92,7 +92,7 @@ class Relay:
     def __exit__(self, *_: object) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _accept(self) -> None:
         while True:
@@ -130,7 +130,7 @@ class Master:
         self.fleet = Fleet(self.store, fabric, clock)
         operations = Operations(fabric)
         resources = ResourceCache(operations, clock)
-        rules = InstallRules(f"http://{bench.address}:{REPORT_PORT}/", timeout_s=120)
+        rules = InstallRules(f"http://{bench.address}:{REPORT_PORT}/", timeout_s=300)
         tools = Tools(self.store, self.fleet, operations, resources, installing=rules)
         self.runner = TaskRunner(self.store, build_recipes(tools), clock)
         self.profiles = Profiles(self.store, CobblerInside(bench), clock)
@@ -153,7 +153,7 @@ class Master:
 
     def get(self, path: str) -> Any:
         """What the REST interface answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path)
             return json.loads(connection.getresponse().read())
@@ -166,7 +166,7 @@ class Master:
         assert fetched_at is not None
         return (SystemClock().now() - fetched_at).total_seconds()
 
-    def ended(self, task: Task, within_s: float = 120) -> Task:
+    def ended(self, task: Task, within_s: float = 400) -> Task:
         found = self.machines.wait(task.id, within_s)
         assert found.ended_at is not None, found.steps
         return found

@@ -35,14 +35,14 @@ class Installation:
             "networks": [{"network": "user", "mac": "52:54:00:12:34:57"}],
             "disks": [{"pool": "default", "volume": self.volume, "format": "qcow2"}], "firmware": "bios",
             "arch": "x86_64", "kernel_options": OPTIONS, "autostart": False, "graphics": True,
-            "metadata": {"task": 17, "managed": True}, "deadline_s": 60,
+            "metadata": {"task": 17, "managed": True}, "deadline_s": 300,
         }  # fmt: skip
         host.disk(self.uuid, self.volume)
 
     def ask(self) -> Any:
         return self.host.call("machine.install", self.operation, json.dumps(self.given))
 
-    def done(self, within_s: float = 60) -> Any:
+    def done(self, within_s: float = 330) -> Any:
         """The answer in the end; raises Refused."""
         found: list[Any] = []
 
@@ -91,7 +91,7 @@ class Silence:
 
     def __init__(self, bench: Bench) -> None:
         self._socket: Optional[socket.socket] = bench.listen(443)
-        self._socket.settimeout(30)
+        self._socket.settimeout(180)
         self._peers: list[socket.socket] = []
 
     def heard(self) -> None:
@@ -118,7 +118,7 @@ def test_a_machine_is_installed_and_then_boots_from_its_disk(host: Host, web: In
     assert host.call("machine.resources")["koan"] is True
     begun = time.monotonic()
     assert web.ask()["state"] == "running"
-    assert time.monotonic() - begun < 5, "it answers at once"
+    assert time.monotonic() - begun < 30, "it answers at once"
     answer = web.done()
     assert (answer["state"], answer["uuid"]) == ("done", web.uuid)
     said = eventually(
