@@ -15,16 +15,19 @@ from hypothesis import HealthCheck, settings
 
 from tests.cobbler.bench import Bench, Unavailable
 
-# Other examples at each run on a desk; the same ones where a change is judged, so that a failure is its own.
+# The same examples at each run, so that a failure belongs to the change that is tested.
 settings.register_profile(
     "project",
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
-    derandomize=bool(os.environ.get("CI")),
-    print_blob=True,  # with which anybody can try the example of a failure again
+    derandomize=True,
 )
 # For the inner loop (make test-unit): the same properties with fewer examples. `make test` tries them all.
 settings.register_profile("quick", settings.get_profile("project"), max_examples=10)
+# To look for more: other examples each time, and many. What fails can be tried again with the blob it prints.
+settings.register_profile(
+    "search", settings.get_profile("project"), derandomize=False, max_examples=1000, print_blob=True
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 # A shell starts what runs in the background with SIGINT ignored, and every child would inherit that.
